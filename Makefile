@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every command a person types. `make help` lists them.
+
+BUILD  := build
+CC     := gcc
+LD     := ld
+AR     := ar
+OBJCOPY := objcopy
+NM     := nm
+PYTHON := /usr/bin/python3
+IASL   := iasl
+
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules
+Q := $(if $(V),,@)
+
+# ---- Sources, one list per layer (design: dependencies go down only) ------------------------------
+LIB_SRCS     := $(wildcard hv/lib/*.c)
+PURE_DIRS    := hv/config hv/mm hv/io hv/trace hv/sched hv/abi arch/x86/mm arch/x86/emul \
+                arch/x86/policy drivers/virt
+PURE_SRCS    := $(LIB_SRCS) $(foreach d,$(PURE_DIRS),$(wildcard $(d)/*.c))
+# Uses privileged instructions only through arch/x86/cpu/insn.h, which the host tests replace.
+FAKEABLE_DIRS := arch/x86/virt arch/x86/vmx hv/vm drivers/back
+FAKEABLE_SRCS := $(foreach d,$(FAKEABLE_DIRS),$(wildcard $(d)/*.c))
+IMPURE_DIRS  := arch/x86/cpu drivers/phys hv/core
+IMPURE_SRCS  := $(foreach d,$(IMPURE_DIRS),$(wildcard $(d)/*.c))
+ASM_SRCS     := $(foreach d,arch/x86/cpu arch/x86/vmx,$(wildcard $(d)/*.S))
+BOOT_SRCS    := $(wildcard boot/*.c)
+UNIT_SRCS    := $(wildcard tests/unit/test_*.c)
+FAKE_SRCS    := $(wildcard tests/fakes/*.c)
+FUZZ_SRCS    := $(wildcard tests/fuzz/fuzz_*.c)
+
+# ---- Flags ------------------------------------------------------------------------------------------
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
+          -Wundef -Werror
+VERSION := $(shell cat VERSION)
+COMMON := -std=gnu11 -I. -I$(BUILD)/gen $(WARN) -fno-strict-aliasing -DBULKHEAD_VERSION='"$(VERSION)"'
+TARGET_CFLAGS := $(COMMON) -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+          -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
+          -fcf-protection=none -fno-omit-frame-pointer -fno-common
+TARGET_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
+          --build-id=none --fatal-warnings
+HOST_CC := $(CC)
+HOST_CFLAGS := $(COMMON) -O1 -g -DHOST_BUILD -fsanitize=address,undefined \
+          -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+EFI_CFLAGS := -std=gnu11 -I. -I/usr/include/efi -I/usr/include/efi/x86_64 $(WARN) -O2 -g -ffreestanding -fpic \
+          -fshort-wchar -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing \
+          -fcf-protection=none -DGNU_EFI_USE_MS_ABI -DBULKHEAD_VERSION='"$(VERSION)"'
+EFI_LIB := /usr/lib
+
+# A change of compiler or flags rebuilds everything.
+FLAGS_STAMP := $(BUILD)/flags.stamp
+FLAGS_NOW   := $(CC) $(TARGET_CFLAGS) $(HOST_CFLAGS) $(EFI_CFLAGS)
+$(shell mkdir -p $(BUILD); printf '%s\n' "$(subst ",\",$(FLAGS_NOW))" | cmp -s - $(FLAGS_STAMP) || \
+	printf '%s\n' "$(subst ",\",$(FLAGS_NOW))" > $(FLAGS_STAMP))
+
+# ---- The hypervisor ELF -----------------------------------------------------------------------------
+obj = $(patsubst %,$(BUILD)/hv/%.o,$(basename $(1)))
+LAYERS := lib pure vendor phys core
+LAYER_lib    := $(LIB_SRCS)
+LAYER_pure   := $(filter-out $(LIB_SRCS),$(PURE_SRCS))
+HV_SRCS := $(PURE_SRCS) $(FAKEABLE_SRCS) $(IMPURE_SRCS)
+HV_OBJS := $(call obj,$(HV_SRCS)) $(patsubst %.S,$(BUILD)/hv/%.S.o,$(ASM_SRCS))
+
+$(BUILD)/hv/%.o: %.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TARGET_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/hv/%.S.o: %.S $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TARGET_CFLAGS) -D__ASSEMBLY__ -MMD -MP -c $< -o $@
+
+# Assembly offsets come from the structures themselves.
+$(BUILD)/gen/asm_offsets.h: arch/x86/cpu/asm_offsets.c.in $(FLAGS_STAMP) tools/asm_offsets.py
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TARGET_CFLAGS) -MMD -MP -MT $@ -MF $(BUILD)/gen/asm_offsets.d -x c -S $< -o $(BUILD)/gen/asm_offsets.s
+	$(Q)$(PYTHON) tools/asm_offsets.py $(BUILD)/gen/asm_offsets.s > $@
+$(patsubst %.S,$(BUILD)/hv/%.S.o,$(ASM_SRCS)): | $(BUILD)/gen/asm_offsets.h
+
+# ACPI: the DSDT is compiled from ASL into a C array.
+$(BUILD)/gen/dsdt.h: drivers/virt/dsdt.asl tools/bin2c.py
+	@mkdir -p $(@D)
+	$(Q)$(IASL) -ve -p $(BUILD)/gen/dsdt $< > $(BUILD)/gen/iasl.log 2>&1 || { cat $(BUILD)/gen/iasl.log; exit 1; }
+	$(Q)$(PYTHON) tools/bin2c.py acpi_dsdt $(BUILD)/gen/dsdt.aml > $@
+$(call obj,$(wildcard drivers/virt/acpi*.c)): | $(BUILD)/gen/dsdt.h
+
+# Two links: the first gives the symbol table that the second carries for backtraces.
+HV_ELF := $(BUILD)/hypervisor.elf
+$(BUILD)/hypervisor.pass1.elf: $(HV_OBJS) linker/hypervisor.lds $(BUILD)/gen/symbols_empty.o
+	$(Q)$(LD) $(TARGET_LDFLAGS) -T linker/hypervisor.lds -o $@ $(HV_OBJS) $(BUILD)/gen/symbols_empty.o
+
+$(BUILD)/gen/symbols_empty.o: tools/symbols.py $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) tools/symbols.py < /dev/null > $(BUILD)/gen/symbols_empty.S
+	$(Q)$(CC) -c $(BUILD)/gen/symbols_empty.S -o $@
+
+$(BUILD)/gen/symbols.o: $(BUILD)/hypervisor.pass1.elf tools/symbols.py
+	$(Q)$(NM) -n $< | $(PYTHON) tools/symbols.py > $(BUILD)/gen/symbols.S
+	$(Q)$(CC) -c $(BUILD)/gen/symbols.S -o $@
+
+$(HV_ELF): $(BUILD)/gen/symbols.o linker/hypervisor.lds $(HV_OBJS)
+	$(Q)$(LD) $(TARGET_LDFLAGS) -T linker/hypervisor.lds -Map $(BUILD)/hypervisor.map -o $@ $(HV_OBJS) $(BUILD)/gen/symbols.o
+
+# ---- The loader: BOOTX64.EFI with the hypervisor inside --------------------------------------------
+EFI := $(BUILD)/BOOTX64.EFI
+BOOT_OBJS := $(patsubst boot/%.c,$(BUILD)/boot/%.o,$(BOOT_SRCS)) $(BUILD)/boot/hypervisor_blob.o
+$(BUILD)/boot/%.o: boot/%.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/boot/hypervisor_blob.o: boot/hypervisor_blob.S $(HV_ELF)
+	@mkdir -p $(@D)
+	$(Q)$(OBJCOPY) --strip-all $(HV_ELF) $(BUILD)/hypervisor.stripped.elf
+	$(Q)$(CC) -I$(BUILD) -c $< -o $@
+
+$(BUILD)/loader.so: $(BOOT_OBJS)
+	$(Q)$(LD) -nostdlib -znocombreloc -shared -Bsymbolic --no-warn-rwx-segments -z noexecstack \
+		-T $(EFI_LIB)/elf_x86_64_efi.lds $(EFI_LIB)/crt0-efi-x86_64.o $(BOOT_OBJS) \
+		-L$(EFI_LIB) -lefi -lgnuefi -o $@
+
+$(EFI): $(BUILD)/loader.so
+	$(Q)$(OBJCOPY) -j .text -j .sdata -j .data -j .rodata -j .hypervisor -j .dynamic -j .dynsym -j .rel \
+		-j .rela -j '.rel.*' -j '.rela.*' -j .reloc --target=efi-app-x86_64 $< $@
+	@printf 'built %s: %s bytes\n' $@ $$(stat -c %s $@)
+
+# ---- Host unit tests --------------------------------------------------------------------------------
+HOST_LIB_SRCS := $(filter-out hv/lib/string.c,$(PURE_SRCS)) $(FAKEABLE_SRCS) $(FAKE_SRCS)
+HOST_OBJS := $(patsubst %.c,$(BUILD)/host/%.o,$(HOST_LIB_SRCS))
+UNIT_BINS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRCS))
+
+$(BUILD)/host/%.o: %.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+$(patsubst %.c,$(BUILD)/host/%.o,$(wildcard drivers/virt/acpi*.c)): | $(BUILD)/gen/dsdt.h
+
+$(BUILD)/host/libpure.a: $(HOST_OBJS)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/host/libpure.a $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) -MMD -MP -MF $@.d $< $(BUILD)/host/libpure.a -lcmocka -o $@
+
+TEST :=
+.PHONY: unit
+unit: $(if $(TEST),$(BUILD)/unit/$(TEST),$(UNIT_BINS))
+	$(Q)$(PYTHON) tests/tools/run_unit.py $^
+
+# ---- Payload guests ---------------------------------------------------------------------------------
+include guests/guests.mk
+
+# ---- Commands ---------------------------------------------------------------------------------------
+.PHONY: all image run test check boot-test bench mutants fuzz clean help format deps
+all: $(EFI) $(GUEST_BINS)
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo "make              build BOOTX64.EFI and the payload guests"
+	@echo "make run          build a demo image (Debian Linux + a second guest) and boot it"
+	@echo "make test         check + unit + boot-test"
+	@echo "make check        static checks: layers, purity, licences, formatting"
+	@echo "make unit         host tests under sanitizers (TEST=name for one)"
+	@echo "make boot-test    emulator tests"
+	@echo "make image CONFIG=bulkhead.toml IMAGE=out.img   bootable disk image"
+	@echo "make bench        figures: build/bench.json and a table"
+	@echo "make mutants      plant known defects and see the tests catch them"
+	@echo "make fuzz         fuzz the pure code"
+	@echo "make clean        remove build/"
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
