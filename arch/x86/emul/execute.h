@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Executes one decoded instruction on a copy of the vCPU's state. Segmentation, privilege and flags
+ * are done here; linear addresses, ports and the page walk belong to the owner's callbacks. Every check
+ * that can fail is made before a register changes, so a fault leaves the state as the instruction (or
+ * the current REP iteration) found it. Locking: none, the context is the caller's.
+ *
+ * LOCK is honoured as far as the callbacks are atomic: a device model's lock covers each access, not the
+ * read and the write together.
+ */
+#ifndef ARCH_X86_EMUL_EXECUTE_H
+#define ARCH_X86_EMUL_EXECUTE_H
+
+#include "arch/x86/emul/decode.h"
+#include "hv/lib/types.h"
+
+/* REP iterations done in one call, so that interrupts and stop requests get their turn. */
+#define EMUL_REP_BATCH 64
+
+/* Segment attributes in the VMCS access-rights layout (SDM vol. 3, "Guest Register State"). */
+#define EMUL_SEG_TYPE_MASK   0xfu
+#define EMUL_SEG_ACCESSED    BIT(0)
+#define EMUL_SEG_WRITE       BIT(1) /* data: writable; code: readable */
+#define EMUL_SEG_EXPAND_DOWN BIT(2) /* data; code: conforming */
+#define EMUL_SEG_CODE        BIT(3)
+#define EMUL_SEG_S           BIT(4)
+#define EMUL_SEG_DPL_SHIFT   5
+#define EMUL_SEG_P           BIT(7)
+#define EMUL_SEG_L           BIT(13)
+#define EMUL_SEG_DB          BIT(14)
+#define EMUL_SEG_G           BIT(15)
+#define EMUL_SEG_UNUSABLE    BIT(16)
+
+struct emul_seg {
+	uint64_t base;
+	uint32_t limit; /* in bytes, granularity already applied */
+	uint32_t attr;
+	uint16_t selector;
+};
+
+enum emul_result {
+	EMUL_DONE,        /* the instruction is complete, RIP is behind it */
+	EMUL_AGAIN,       /* run it again: REP with work left, or the owner asked; RIP unchanged */
+	EMUL_FAULT,       /* ctx->fault says what to inject; RIP unchanged */
+	EMUL_UNSUPPORTED, /* not emulated: stop the guest with a report */
+	EMUL_STOP,        /* a callback wants the guest stopped */
+};
+
+/* For callbacks: what an access is for. */
+#define EMUL_ACCESS_WRITE  BIT(0) /* write; on a read: the same bytes are written next */
+#define EMUL_ACCESS_LOCKED BIT(1) /* half of a locked read-modify-write */
+
+struct emul_fault {
+	uint8_t vector;
+	bool has_error;
+	uint32_t error_code;
+	uint64_t cr2; /* vector 14 only */
+};
+
+struct emul_ctx;
+
+/*
+ * Addresses are linear, at most 8 bytes at a time, and may cross pages: translate every page before
+ * the first byte moves. Return EMUL_DONE, EMUL_AGAIN, EMUL_FAULT (ctx->fault filled in) or EMUL_STOP.
+ */
+struct emul_env {
+	enum emul_result (*read)(
+		struct emul_ctx *ctx, gva_t gva, void *buf, unsigned size, unsigned access);
+	enum emul_result (*write)(
+		struct emul_ctx *ctx, gva_t gva, const void *buf, unsigned size, unsigned access);
+	/* Would a write fault? Asked when a side effect (a port or device read) comes before the write. */
+	enum emul_result (*probe_write)(struct emul_ctx *ctx, gva_t gva, unsigned size);
+	/* The CPU has checked IOPL and the TSS bitmap before it exited (SDM vol. 3 25.1.1, APM vol. 2 15.10). */
+	enum emul_result (*io_in)(
+		struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t *value);
+	enum emul_result (*io_out)(
+		struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t value);
+};
+
+struct emul_ctx {
+	uint64_t *gpr; /* [EMUL_GPR_COUNT] */
+	uint64_t rip;
+	uint64_t rflags;
+	struct emul_seg seg[EMUL_SEG_COUNT];
+	uint64_t cr0;
+	uint64_t cr4;
+	uint64_t efer;
+	uint8_t cpl;
+	const struct emul_env *env;
+	void *opaque;
+	struct emul_fault fault; /* valid after EMUL_FAULT */
+};
+
+/* Code size of the mode the context is in: what emul_decode must be told. */
+enum emul_code emul_code_size(const struct emul_ctx *ctx);
+
+/*
+ * The one permission function. Offset in a segment to linear address, with the mode's limit, type and
+ * canonical checks; access is EMUL_ACCESS_WRITE or 0. EMUL_DONE, or EMUL_FAULT with #GP, #SS or #AC.
+ */
+enum emul_result emul_linear(struct emul_ctx *ctx, enum emul_seg_reg segment, uint64_t offset,
+	unsigned size, unsigned access, gva_t *linear) MUST_CHECK;
+
+/*
+ * Execute insn, decoded from the bytes at CS:RIP. After EMUL_DONE the owner still ends an interrupt
+ * shadow and raises the single-step #DB when RFLAGS.TF was set before.
+ */
+enum emul_result emul_execute(struct emul_ctx *ctx, const struct emul_insn *insn) MUST_CHECK;
+
+#endif
