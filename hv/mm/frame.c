@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/mm/frame.h"
+#include "hv/lib/string.h"
+
+static uint64_t frames_in_chunk(const struct frame_pool *pool, uint64_t c)
+{
+	return MIN(CHUNK_FRAMES, pool->frame_count - c * CHUNK_FRAMES);
+}
+
+uint64_t frame_pool_size(hpa_t top)
+{
+	uint64_t frames = align_up(top, CHUNK_SIZE) / PAGE_SIZE;
+
+	return (frames + 3 * (frames / CHUNK_FRAMES)) * sizeof(uint16_t);
+}
+
+void frame_pool_init(struct frame_pool *pool, void *storage, hpa_t top,
+	void (*clear)(void *ctx, hpa_t base, uint64_t size), void *ctx)
+{
+	memset(pool, 0, sizeof(*pool));
+	pool->frame_count = align_up(top, CHUNK_SIZE) / PAGE_SIZE;
+	pool->chunk_count = pool->frame_count / CHUNK_FRAMES;
+	pool->frame = storage;
+	pool->chunk = pool->frame + pool->frame_count;
+	pool->chunk_clean = pool->chunk + pool->chunk_count;
+	pool->chunk_dirty = pool->chunk_clean + pool->chunk_count;
+	pool->clear = clear;
+	pool->ctx = ctx;
+	memset(storage, 0, frame_pool_size(top));
+	for (uint64_t c = 0; c < pool->chunk_count; c++)
+		pool->chunk[c] = CHUNK_MIXED;
+}
+
+void frame_pool_mark(struct frame_pool *pool, hpa_t base, uint64_t size, uint16_t what)
+{
+	uint64_t first = base / PAGE_SIZE, end = (base + size) / PAGE_SIZE;
+
+	for (uint64_t f = first; f < MIN(end, pool->frame_count); f++)
+		pool->frame[f] = what;
+}
+
+/* A mixed chunk whose frames are all in one state becomes a whole one. */
+static void chunk_fold(struct frame_pool *pool, uint64_t c)
+{
+	uint16_t state = FRAME_RESERVED;
+
+	if (pool->chunk_clean[c] == CHUNK_FRAMES)
+		state = FRAME_CLEAN;
+	else if (pool->chunk_dirty[c] == CHUNK_FRAMES)
+		state = FRAME_DIRTY;
+	if (state == FRAME_RESERVED)
+		return;
+	pool->chunk[c] = state;
+	pool->clean_chunks += state == FRAME_CLEAN;
+}
+
+/* A whole clean or dirty chunk becomes mixed, so that its frames can be given out one by one. */
+static void chunk_split(struct frame_pool *pool, uint64_t c)
+{
+	uint16_t state = pool->chunk[c];
+
+	for (uint64_t f = c * CHUNK_FRAMES; f < (c + 1) * CHUNK_FRAMES; f++)
+		pool->frame[f] = state;
+	pool->chunk[c] = CHUNK_MIXED;
+	pool->chunk_clean[c] = state == FRAME_CLEAN ? CHUNK_FRAMES : 0;
+	pool->chunk_dirty[c] = state == FRAME_DIRTY ? CHUNK_FRAMES : 0;
+	pool->clean_chunks -= state == FRAME_CLEAN;
+}
+
+void frame_pool_seal(struct frame_pool *pool)
+{
+	for (uint64_t c = 0; c < pool->chunk_count; c++) {
+		for (uint64_t i = 0; i < frames_in_chunk(pool, c); i++) {
+			uint16_t what = pool->frame[c * CHUNK_FRAMES + i];
+
+			pool->chunk_clean[c] += what == FRAME_CLEAN;
+			pool->chunk_dirty[c] += what == FRAME_DIRTY;
+		}
+		pool->dirty_frames += pool->chunk_dirty[c];
+		chunk_fold(pool, c);
+	}
+}
+
+static bool frame_is_free(uint16_t what)
+{
+	return what == FRAME_CLEAN || what == FRAME_DIRTY;
+}
+
+/* First run of `count` free frames in mixed chunk c, or -1. */
+static int64_t find_run(const struct frame_pool *pool, uint64_t c, unsigned count, unsigned align)
+{
+	uint64_t first = c * CHUNK_FRAMES, end = first + frames_in_chunk(pool, c);
+
+	for (uint64_t f = align_up(first, align); f + count <= end; f += align) {
+		unsigned n = 0;
+
+		while (n < count && frame_is_free(pool->frame[f + n]))
+			n++;
+		if (n == count)
+			return (int64_t)f;
+	}
+	return -1;
+}
+
+/* Owner takes free frames [f, f + count) of a mixed chunk; dirty ones are cleared. */
+static void take_run(struct frame_pool *pool, uint16_t owner, uint64_t f, unsigned count)
+{
+	uint64_t c = f / CHUNK_FRAMES;
+
+	for (unsigned i = 0; i < count; i++) {
+		uint16_t *what = &pool->frame[f + i];
+
+		if (*what == FRAME_DIRTY) {
+			pool->clear(pool->ctx, (f + i) * PAGE_SIZE, PAGE_SIZE);
+			pool->chunk_dirty[c]--;
+			pool->dirty_frames--;
+		} else {
+			pool->chunk_clean[c]--;
+		}
+		*what = owner;
+	}
+}
+
+/* A chunk to carve small runs from: mixed with room first, then a dirty, then a clean one. */
+static int64_t find_chunk_with_run(struct frame_pool *pool, unsigned count, unsigned align)
+{
+	int64_t dirty = -1, clean = -1, run;
+
+	for (uint64_t i = 0; i < pool->chunk_count; i++) {
+		uint64_t c = (pool->alloc_at + i) % pool->chunk_count;
+
+		if (pool->chunk[c] == FRAME_DIRTY && dirty < 0)
+			dirty = (int64_t)c;
+		if (pool->chunk[c] == FRAME_CLEAN && clean < 0)
+			clean = (int64_t)c;
+		if (pool->chunk[c] != CHUNK_MIXED ||
+			pool->chunk_clean[c] + pool->chunk_dirty[c] < count)
+			continue;
+		run = find_run(pool, c, count, align);
+		if (run >= 0)
+			return run;
+	}
+	if (clean < 0)
+		clean = dirty;
+	if (clean < 0)
+		return -1;
+	chunk_split(pool, (uint64_t)clean);
+	return clean * (int64_t)CHUNK_FRAMES;
+}
+
+hpa_t frame_alloc(struct frame_pool *pool, uint16_t owner, unsigned count, unsigned align)
+{
+	int64_t f;
+
+	if (count == 0 || count > CHUNK_FRAMES || align == 0 || align > CHUNK_FRAMES)
+		return 0;
+	spin_lock(&pool->lock);
+	f = find_chunk_with_run(pool, count, align);
+	if (f >= 0) {
+		pool->alloc_at = (uint64_t)f / CHUNK_FRAMES;
+		take_run(pool, owner, (uint64_t)f, count);
+	}
+	spin_unlock(&pool->lock);
+	return f < 0 ? 0 : (hpa_t)f * PAGE_SIZE;
+}
+
+void frame_free(struct frame_pool *pool, uint16_t owner, hpa_t base, unsigned count)
+{
+	uint64_t f = base / PAGE_SIZE, c = f / CHUNK_FRAMES;
+
+	spin_lock(&pool->lock);
+	for (unsigned i = 0; i < count && f + i < pool->frame_count; i++) {
+		if (pool->chunk[c] != CHUNK_MIXED || pool->frame[f + i] != owner)
+			continue;
+		pool->frame[f + i] = FRAME_DIRTY;
+		pool->chunk_dirty[c]++;
+		pool->dirty_frames++;
+	}
+	if (pool->chunk[c] == CHUNK_MIXED)
+		chunk_fold(pool, c);
+	spin_unlock(&pool->lock);
+}
+
+static uint64_t clean_run(const struct frame_pool *pool, uint64_t c, uint64_t count)
+{
+	uint64_t n = 0;
+
+	while (n < count && c + n < pool->chunk_count && pool->chunk[c + n] == FRAME_CLEAN)
+		n++;
+	return n;
+}
+
+int frame_alloc_chunks(
+	struct frame_pool *pool, uint16_t owner, uint64_t count, uint64_t align, hpa_t *base)
+{
+	int status = E_NOMEM;
+
+	if (count == 0 || align == 0)
+		return E_INVAL;
+	spin_lock(&pool->lock);
+	for (uint64_t c = 0; pool->clean_chunks >= count && c + count <= pool->chunk_count;) {
+		uint64_t n = clean_run(pool, c, count);
+
+		if (n < count) {
+			c = align_up(c + n + 1, align);
+			continue;
+		}
+		for (uint64_t i = 0; i < count; i++)
+			pool->chunk[c + i] = owner;
+		pool->clean_chunks -= count;
+		*base = c * CHUNK_SIZE;
+		status = OK;
+		break;
+	}
+	spin_unlock(&pool->lock);
+	return status;
+}
+
+static uint64_t release_frames(struct frame_pool *pool, uint64_t c, uint16_t owner)
+{
+	uint64_t released = 0, first = c * CHUNK_FRAMES;
+
+	for (uint64_t f = first; f < first + frames_in_chunk(pool, c); f++) {
+		if (pool->frame[f] != owner)
+			continue;
+		pool->frame[f] = FRAME_DIRTY;
+		released++;
+	}
+	pool->chunk_dirty[c] += (uint16_t)released;
+	if (released)
+		chunk_fold(pool, c);
+	return released;
+}
+
+uint64_t frame_release_owner(struct frame_pool *pool, uint16_t owner)
+{
+	uint64_t released = 0;
+
+	spin_lock(&pool->lock);
+	for (uint64_t c = 0; c < pool->chunk_count; c++) {
+		if (pool->chunk[c] == owner) {
+			pool->chunk[c] = FRAME_DIRTY;
+			released += CHUNK_FRAMES;
+		} else if (pool->chunk[c] == CHUNK_MIXED) {
+			released += release_frames(pool, c, owner);
+		}
+	}
+	pool->dirty_frames += released;
+	spin_unlock(&pool->lock);
+	return released;
+}
+
+/*
+ * Claim something to scrub, under the lock: a whole chunk, or the first run of dirty frames in a mixed
+ * one. Claimed frames are in state SCRUBBING: nobody else takes them.
+ */
+static bool claim_dirty(struct frame_pool *pool, uint64_t *frame, uint64_t *count)
+{
+	for (uint64_t i = 0; pool->dirty_frames && i < pool->chunk_count; i++) {
+		uint64_t c = (pool->scrub_at + i) % pool->chunk_count, f = c * CHUNK_FRAMES;
+
+		if (pool->chunk[c] == FRAME_DIRTY) {
+			pool->chunk[c] = FRAME_SCRUBBING;
+			*frame = f;
+			*count = CHUNK_FRAMES;
+		} else if (pool->chunk[c] == CHUNK_MIXED && pool->chunk_dirty[c]) {
+			uint64_t end = f + frames_in_chunk(pool, c);
+
+			while (pool->frame[f] != FRAME_DIRTY)
+				f++;
+			for (*frame = f; f < end && pool->frame[f] == FRAME_DIRTY; f++)
+				pool->frame[f] = FRAME_SCRUBBING;
+			*count = f - *frame;
+			pool->chunk_dirty[c] -= (uint16_t)*count;
+		} else {
+			continue;
+		}
+		pool->dirty_frames -= *count;
+		pool->scrub_at = c;
+		return true;
+	}
+	return false;
+}
+
+bool frame_scrub_step(struct frame_pool *pool)
+{
+	uint64_t frame, count, c;
+	bool found;
+
+	if (__atomic_load_n(&pool->dirty_frames, __ATOMIC_RELAXED) == 0)
+		return false;
+	spin_lock(&pool->lock);
+	found = claim_dirty(pool, &frame, &count);
+	spin_unlock(&pool->lock);
+	if (!found)
+		return false;
+	pool->clear(pool->ctx, frame * PAGE_SIZE, count * PAGE_SIZE);
+	c = frame / CHUNK_FRAMES;
+	spin_lock(&pool->lock);
+	if (pool->chunk[c] == FRAME_SCRUBBING) {
+		pool->chunk[c] = FRAME_CLEAN;
+		pool->clean_chunks++;
+	} else {
+		for (uint64_t f = frame; f < frame + count; f++)
+			pool->frame[f] = FRAME_CLEAN;
+		pool->chunk_clean[c] += (uint16_t)count;
+		chunk_fold(pool, c);
+	}
+	spin_unlock(&pool->lock);
+	return true;
+}
+
+static uint64_t count_frames(const struct frame_pool *pool, uint64_t c, uint16_t owner)
+{
+	uint64_t n = 0, first = c * CHUNK_FRAMES;
+
+	for (uint64_t f = first; f < first + frames_in_chunk(pool, c); f++)
+		n += pool->frame[f] == owner;
+	return n;
+}
+
+uint64_t frame_owned_bytes(struct frame_pool *pool, uint16_t owner)
+{
+	uint64_t frames = 0;
+
+	spin_lock(&pool->lock);
+	for (uint64_t c = 0; c < pool->chunk_count; c++) {
+		if (pool->chunk[c] == owner)
+			frames += CHUNK_FRAMES;
+		else if (pool->chunk[c] == CHUNK_MIXED)
+			frames += count_frames(pool, c, owner);
+	}
+	spin_unlock(&pool->lock);
+	return frames * PAGE_SIZE;
+}
+
+uint64_t frame_free_chunks(struct frame_pool *pool)
+{
+	uint64_t n = 0;
+
+	spin_lock(&pool->lock);
+	for (uint64_t c = 0; c < pool->chunk_count; c++) {
+		uint16_t what = pool->chunk[c];
+
+		n += what == FRAME_CLEAN || what == FRAME_DIRTY || what == FRAME_SCRUBBING;
+	}
+	spin_unlock(&pool->lock);
+	return n;
+}
