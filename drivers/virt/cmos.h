@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * MC146818 real-time clock with 128 bytes of CMOS RAM, index at offset 0 (port 70h), data at offset 1
+ * (71h). Time is computed from `now` when it is looked at. Knows no host clock. Serialised by its owner.
+ */
+#ifndef DRIVERS_VIRT_CMOS_H
+#define DRIVERS_VIRT_CMOS_H
+
+#include "drivers/virt/model.h"
+
+#define CMOS_REGS     2
+#define CMOS_RAM_SIZE 128
+
+#define CMOS_CENTURY 0x32 /* the FADT's century index */
+
+struct cmos_config {
+	uint64_t unix_time;      /* UTC seconds at now = 0 */
+	uint64_t mem_low_bytes;  /* RAM below 4 GiB, from address 0 */
+	uint64_t mem_high_bytes; /* RAM above 4 GiB */
+};
+
+struct cmos {
+	struct irq_line irq;
+	uint8_t index; /* as written, with the NMI mask in bit 7 */
+	uint8_t ram
+		[CMOS_RAM_SIZE]; /* registers A, B and alarms live here; time only while not running */
+	uint8_t flags;           /* register C without IRQF */
+	bool running;            /* SET = 0 and the divider counts */
+	uint8_t weekday_shift;  /* what the guest's day of week is ahead of the calendar's, 0-6 */
+	uint64_t epoch_seconds; /* clock value (seconds since 1970) at epoch_ns */
+	ns_t epoch_ns;
+	uint64_t seconds_seen; /* clock value up to which updates have been accounted */
+	uint64_t alarm_at;     /* clock value of the next alarm, UINT64_MAX if none */
+	uint64_t periods_seen; /* periodic intervals accounted */
+};
+
+void cmos_init(struct cmos *c, const struct cmos_config *config, struct irq_line irq, ns_t now);
+/* RESET# as the MC146818 has it: interrupts off and flags cleared; time and RAM stay. */
+void cmos_reset(struct cmos *c, ns_t now);
+uint32_t cmos_read(struct cmos *c, unsigned offset, unsigned size, ns_t now);
+void cmos_write(struct cmos *c, unsigned offset, unsigned size, uint32_t value, ns_t now);
+ns_t cmos_deadline(const struct cmos *c);
+void cmos_tick(struct cmos *c, ns_t now);
+
+#endif
