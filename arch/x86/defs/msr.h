@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Model-specific registers by the manual's names. Constants only; VMX and SVM ones live elsewhere. */
+#ifndef ARCH_X86_DEFS_MSR_H
+#define ARCH_X86_DEFS_MSR_H
+
+#define MSR_IA32_P5_MC_ADDR        0x00000000u
+#define MSR_IA32_P5_MC_TYPE        0x00000001u
+#define MSR_IA32_TSC               0x00000010u
+#define MSR_IA32_PLATFORM_ID       0x00000017u
+#define MSR_IA32_APIC_BASE         0x0000001bu
+#define MSR_IA32_FEATURE_CONTROL   0x0000003au
+#define MSR_IA32_TSC_ADJUST        0x0000003bu
+#define MSR_IA32_SPEC_CTRL         0x00000048u
+#define MSR_IA32_PRED_CMD          0x00000049u
+#define MSR_IA32_BIOS_UPDT_TRIG    0x00000079u
+#define MSR_IA32_BIOS_SIGN_ID      0x0000008bu
+#define MSR_IA32_XAPIC_DISABLE     0x000000bdu /* IA32_XAPIC_DISABLE_STATUS */
+#define MSR_PLATFORM_INFO          0x000000ceu
+#define MSR_IA32_MTRRCAP           0x000000feu
+#define MSR_IA32_ARCH_CAPABILITIES 0x0000010au
+#define MSR_IA32_FLUSH_CMD         0x0000010bu
+#define MSR_IA32_TSX_CTRL          0x00000122u
+#define MSR_MISC_FEATURES_ENABLES  0x00000140u
+#define MSR_IA32_SYSENTER_CS       0x00000174u
+#define MSR_IA32_SYSENTER_ESP      0x00000175u
+#define MSR_IA32_SYSENTER_EIP      0x00000176u
+#define MSR_IA32_MCG_CAP           0x00000179u
+#define MSR_IA32_MCG_STATUS        0x0000017au
+#define MSR_IA32_MCG_CTL           0x0000017bu
+#define MSR_IA32_PERF_STATUS       0x00000198u
+#define MSR_IA32_PERF_CTL          0x00000199u
+#define MSR_IA32_THERM_STATUS      0x0000019cu
+#define MSR_IA32_MISC_ENABLE       0x000001a0u
+#define MSR_IA32_DEBUGCTL          0x000001d9u
+#define MSR_IA32_MTRR_PHYSBASE0    0x00000200u
+#define MSR_IA32_MTRR_PHYSMASK0    0x00000201u
+#define MSR_IA32_MTRR_FIX64K_00000 0x00000250u
+#define MSR_IA32_MTRR_FIX16K_80000 0x00000258u
+#define MSR_IA32_MTRR_FIX16K_A0000 0x00000259u
+#define MSR_IA32_MTRR_FIX4K_C0000  0x00000268u
+#define MSR_IA32_MTRR_FIX4K_F8000  0x0000026fu
+#define MSR_IA32_PAT               0x00000277u
+#define MSR_IA32_MTRR_DEF_TYPE     0x000002ffu
+#define MSR_IA32_PERF_CAPABILITIES 0x00000345u
+#define MSR_IA32_PERF_GLOBAL_CTRL  0x0000038fu
+#define MSR_IA32_MC0_CTL           0x00000400u
+#define MSR_IA32_TSC_DEADLINE      0x000006e0u
+#define MSR_IA32_X2APIC_BASE       0x00000800u /* register at xAPIC offset o: base + o / 16 */
+#define MSR_IA32_XSS               0x00000da0u
+
+#define MSR_IA32_EFER           0xc0000080u
+#define MSR_IA32_STAR           0xc0000081u
+#define MSR_IA32_LSTAR          0xc0000082u
+#define MSR_IA32_CSTAR          0xc0000083u
+#define MSR_IA32_FMASK          0xc0000084u
+#define MSR_IA32_FS_BASE        0xc0000100u
+#define MSR_IA32_GS_BASE        0xc0000101u
+#define MSR_IA32_KERNEL_GS_BASE 0xc0000102u
+#define MSR_IA32_TSC_AUX        0xc0000103u
+
+/* AMD */
+#define MSR_SYSCFG          0xc0010010u
+#define MSR_HWCR            0xc0010015u
+#define MSR_AMD_PATCH_LEVEL 0x0000008bu
+
+/* IA32_APIC_BASE */
+#define APIC_BASE_BSP       (1ull << 8)
+#define APIC_BASE_EXTD      (1ull << 10)
+#define APIC_BASE_EN        (1ull << 11)
+#define APIC_BASE_ADDR_MASK 0x000ffffffffff000ull
+
+/* IA32_FEATURE_CONTROL */
+#define FEATURE_CONTROL_LOCK            (1ull << 0)
+#define FEATURE_CONTROL_VMX_INSIDE_SMX  (1ull << 1)
+#define FEATURE_CONTROL_VMX_OUTSIDE_SMX (1ull << 2)
+
+/* IA32_EFER */
+#define EFER_SCE   (1ull << 0)
+#define EFER_LME   (1ull << 8)
+#define EFER_LMA   (1ull << 10)
+#define EFER_NXE   (1ull << 11)
+#define EFER_SVME  (1ull << 12)
+#define EFER_LMSLE (1ull << 13)
+#define EFER_FFXSR (1ull << 14)
+
+/* IA32_ARCH_CAPABILITIES */
+#define ARCH_CAP_RDCL_NO            (1ull << 0)
+#define ARCH_CAP_IBRS_ALL           (1ull << 1)
+#define ARCH_CAP_RSBA               (1ull << 2)
+#define ARCH_CAP_SKIP_L1DFL_VMENTRY (1ull << 3)
+#define ARCH_CAP_SSB_NO             (1ull << 4)
+#define ARCH_CAP_MDS_NO             (1ull << 5)
+#define ARCH_CAP_IF_PSCHANGE_MC_NO  (1ull << 6)
+#define ARCH_CAP_TSX_CTRL           (1ull << 7)
+#define ARCH_CAP_TAA_NO             (1ull << 8)
+#define ARCH_CAP_XAPIC_DISABLE      (1ull << 21)
+
+/* IA32_XAPIC_DISABLE_STATUS */
+#define XAPIC_DISABLE_LOCKED (1ull << 0)
+
+/* IA32_MISC_ENABLE */
+#define MISC_ENABLE_FAST_STRINGS (1ull << 0)
+#define MISC_ENABLE_BTS_UNAVAIL  (1ull << 11)
+#define MISC_ENABLE_PEBS_UNAVAIL (1ull << 12)
+
+/* MTRRs */
+#define MTRRCAP_VCNT_MASK       0xffull
+#define MTRRCAP_FIX             (1ull << 8)
+#define MTRRCAP_WC              (1ull << 10)
+#define MTRR_DEF_TYPE_MASK      0xffull
+#define MTRR_DEF_TYPE_FE        (1ull << 10)
+#define MTRR_DEF_TYPE_E         (1ull << 11)
+#define MTRR_PHYSMASK_V         (1ull << 11)
+#define MTRR_PHYSBASE_TYPE_MASK 0xffull
+
+/* Memory types, as MTRRs, PAT and EPT encode them */
+#define MEMTYPE_UC       0u
+#define MEMTYPE_WC       1u
+#define MEMTYPE_WT       4u
+#define MEMTYPE_WP       5u
+#define MEMTYPE_WB       6u
+#define MEMTYPE_UC_MINUS 7u /* PAT only */
+
+#define PAT_RESET_VALUE 0x0007040600070406ull
+
+#endif
