@@ -42,6 +42,12 @@ struct config_cpu {
 	struct config_place at;
 };
 
+struct config_cpus {
+	unsigned count;
+	struct config_place at;
+	struct config_cpu cpu[CONFIG_CPUS_MAX];
+};
+
 struct config_machine {
 	enum config_console console;
 	enum config_all_stopped when_all_stopped;
@@ -63,9 +69,7 @@ struct config_guest {
 	struct config_string image, after, cmdline;
 	int image_index; /* into config.images; -1: not given or no such image */
 	int after_index; /* into config.guests; -1: not given or no such guest */
-	unsigned cpu_count;
-	struct config_place cpus_at;
-	struct config_cpu cpus[CONFIG_CPUS_MAX];
+	struct config_cpus cpus;
 	struct config_number memory; /* bytes */
 	enum config_restart restart;
 	struct config_number exit_port; /* I/O port 1..0xffff; 0: none */

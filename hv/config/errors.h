@@ -43,6 +43,7 @@ enum config_error {
 	/* Meaning, seen while reading: stops the guest or the guests of the image. */
 	CONFIG_UNKNOWN_TABLE,
 	CONFIG_UNKNOWN_KEY,
+	CONFIG_KEY_MISSING,
 	CONFIG_TABLE_EXPECTED,
 	CONFIG_WRONG_TYPE,
 	CONFIG_NAME_INVALID,
@@ -65,7 +66,6 @@ enum config_error {
 
 	/* Meaning, seen by the check. */
 	CONFIG_HOUSEKEEPING_ABSENT,
-	CONFIG_KEY_MISSING,
 	CONFIG_FILE_MISSING,
 	CONFIG_FILE_UNREADABLE,
 	CONFIG_IMAGE_UNKNOWN,
