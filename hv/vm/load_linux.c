@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Linux bzImage by the 64-bit boot protocol, version 2.12 or later (Linux, Documentation/arch/x86,
+ * boot.rst and zero-page.rst). Pure; no lock. The header is copied once and checked on the copy.
+ */
+#include "hv/vm/load_priv.h"
+#include "hv/lib/string.h"
+
+#define HEADER_OFFSET    0x1f1u
+#define HEADER_END_MIN   0x264u /* the end of init_size: there since 2.10 */
+#define HEADER_END_MAX   0x290u /* boot_params has no room for more */
+#define SECTOR           512u
+#define SETUP_SECTS_OLD  4u
+#define BOOT_FLAG        0xaa55
+#define VERSION_MIN      0x020c
+#define ENTRY64          0x200u /* from the start of the protected-mode code */
+#define LOADER_UNDEFINED 0xff
+#define MODE_NORMAL      0xffff /* vid_mode: leave the video mode alone */
+
+#define LOADFLAG_LOADED_HIGH BIT(0)
+#define XLF_KERNEL_64        BIT(0)
+
+struct linux_header {
+	uint8_t setup_sects;
+	uint16_t root_flags;
+	uint32_t syssize;
+	uint16_t ram_size;
+	uint16_t vid_mode;
+	uint16_t root_dev;
+	uint16_t boot_flag;
+	uint8_t jump_opcode;
+	uint8_t jump_offset; /* from 202h to the end of the header */
+	char magic[4];       /* "HdrS" */
+	uint16_t version;
+	uint32_t realmode_swtch;
+	uint16_t start_sys_seg;
+	uint16_t kernel_version;
+	uint8_t type_of_loader;
+	uint8_t loadflags;
+	uint16_t setup_move_size;
+	uint32_t code32_start;
+	uint32_t ramdisk_image;
+	uint32_t ramdisk_size;
+	uint32_t bootsect_kludge;
+	uint16_t heap_end_ptr;
+	uint8_t ext_loader_ver;
+	uint8_t ext_loader_type;
+	uint32_t cmd_line_ptr;
+	uint32_t initrd_addr_max;
+	uint32_t kernel_alignment;
+	uint8_t relocatable_kernel;
+	uint8_t min_alignment;
+	uint16_t xloadflags;
+	uint32_t cmdline_size;
+	uint32_t hardware_subarch;
+	uint64_t hardware_subarch_data;
+	uint32_t payload_offset;
+	uint32_t payload_length;
+	uint64_t setup_data;
+	uint64_t pref_address;
+	uint32_t init_size;
+	uint8_t later[HEADER_END_MAX - HEADER_END_MIN]; /* copied, not looked at */
+} PACKED;
+
+struct linux_e820 {
+	uint64_t base, size;
+	uint32_t type;
+} PACKED;
+
+#define LINUX_E820_MAX 128
+
+struct linux_boot_params {
+	uint8_t screen_info[0x40]; /* zero: there is no display */
+	uint8_t other0[0x30];
+	uint64_t acpi_rsdp_addr;
+	uint8_t other1[0x1e8 - 0x78];
+	uint8_t e820_entries;
+	uint8_t other2[HEADER_OFFSET - 0x1e9];
+	struct linux_header hdr;
+	uint8_t other3[0x2d0 - HEADER_END_MAX];
+	struct linux_e820 e820[LINUX_E820_MAX];
+	uint8_t other4[0x1000 - 0xcd0];
+} PACKED;
+
+_Static_assert(offsetof(struct linux_header, boot_flag) == 0x1fe - HEADER_OFFSET, "boot.rst");
+_Static_assert(offsetof(struct linux_header, magic) == 0x202 - HEADER_OFFSET, "boot.rst");
+_Static_assert(offsetof(struct linux_header, cmd_line_ptr) == 0x228 - HEADER_OFFSET, "boot.rst");
+_Static_assert(offsetof(struct linux_header, xloadflags) == 0x236 - HEADER_OFFSET, "boot.rst");
+_Static_assert(offsetof(struct linux_header, pref_address) == 0x258 - HEADER_OFFSET, "boot.rst");
+_Static_assert(offsetof(struct linux_header, later) == HEADER_END_MIN - HEADER_OFFSET, "boot.rst");
+_Static_assert(offsetof(struct linux_boot_params, acpi_rsdp_addr) == 0x70, "zero-page.rst");
+_Static_assert(offsetof(struct linux_boot_params, e820_entries) == 0x1e8, "zero-page.rst");
+_Static_assert(offsetof(struct linux_boot_params, hdr) == HEADER_OFFSET, "zero-page.rst");
+_Static_assert(offsetof(struct linux_boot_params, e820) == 0x2d0, "zero-page.rst");
+_Static_assert(sizeof(struct linux_boot_params) == 4096, "zero-page.rst");
+_Static_assert(LOAD_E820_MAX <= LINUX_E820_MAX, "the whole map fits the zero page");
+
+bool load_linux_detect(const struct load_ctx *ctx)
+{
+	char magic[4];
+
+	return load_file_read(ctx, HEADER_OFFSET + offsetof(struct linux_header, magic), magic,
+		       sizeof(magic)) == OK &&
+	       !memcmp(magic, "HdrS", sizeof(magic));
+}
+
+/* The header says by its own jump how long it is. */
+static int header_read(struct load_ctx *ctx, struct linux_header *h)
+{
+	uint8_t jump_offset;
+	uint64_t end;
+
+	memset(h, 0, sizeof(*h));
+	if (load_file_read(ctx, 0x201, &jump_offset, sizeof(jump_offset)))
+		return load_fail(ctx, E_INVAL, "bzImage: the file ends in the setup header");
+	end = 0x202ull + jump_offset;
+	if (end < HEADER_END_MIN || end > HEADER_END_MAX)
+		return load_fail(ctx, E_INVAL,
+			"bzImage: the setup header ends at 0x%x, not in 0x%x - 0x%x", (unsigned)end,
+			HEADER_END_MIN, HEADER_END_MAX);
+	if (load_file_read(ctx, HEADER_OFFSET, h, end - HEADER_OFFSET))
+		return load_fail(ctx, E_INVAL, "bzImage: the file ends in the setup header");
+	return OK;
+}
+
+static int header_check(struct load_ctx *ctx, const struct linux_header *h)
+{
+	if (h->boot_flag != BOOT_FLAG)
+		return load_fail(ctx, E_INVAL, "bzImage: no boot flag AA55h at 0x1fe");
+	if (h->version < VERSION_MIN)
+		return load_fail(ctx, E_UNSUP,
+			"bzImage: boot protocol %u.%02u; 2.12 or later is needed", h->version >> 8,
+			h->version & 0xffu);
+	if (!(h->loadflags & LOADFLAG_LOADED_HIGH))
+		return load_fail(
+			ctx, E_UNSUP, "bzImage: a zImage, which loads low, is not supported");
+	if (!(h->xloadflags & XLF_KERNEL_64))
+		return load_fail(ctx, E_UNSUP, "bzImage: no 64-bit entry point (a 32-bit kernel?)");
+	if (!h->kernel_alignment || h->kernel_alignment & (h->kernel_alignment - 1))
+		return load_fail(ctx, E_INVAL,
+			"bzImage: kernel_alignment 0x%x is not a power of two",
+			h->kernel_alignment);
+	if (!h->syssize)
+		return load_fail(ctx, E_INVAL, "bzImage: syssize is 0");
+	return OK;
+}
+
+/*
+ * Where the kernel goes. A relocatable 64-bit kernel loaded below its preferred address moves
+ * itself there anyway, so the preferred address must fit in every case.
+ */
+static int place(struct load_ctx *ctx, const struct linux_header *h, struct load_image *image)
+{
+	struct load_segment *s = &image->segment[0];
+	uint64_t sects = h->setup_sects ? h->setup_sects : SETUP_SECTS_OLD;
+
+	s->file_offset = (sects + 1) * SECTOR;
+	s->file_size = h->syssize * 16ull;
+	s->size = MAX((uint64_t)h->init_size, s->file_size);
+	s->base = MAX(h->pref_address, MIB(1));
+	image->segment_count = 1;
+	if (s->base > GIB(4))
+		return load_fail(ctx, E_RANGE,
+			"bzImage: preferred address 0x%llx is not below 4 GiB",
+			(unsigned long long)s->base);
+	if (h->relocatable_kernel)
+		s->base = align_up(s->base, h->kernel_alignment);
+	image->entry = s->base + ENTRY64;
+
+	if (!range_within(s->file_offset, s->file_size, ctx->req->kernel_size))
+		return load_fail(ctx, E_INVAL,
+			"bzImage: the file is cut short: %llu bytes, its header says %llu",
+			(unsigned long long)ctx->req->kernel_size,
+			(unsigned long long)(s->file_offset + s->file_size));
+	if (!range_within(s->base, s->size, ctx->layout->low_end))
+		return load_fail(ctx, E_RANGE,
+			"the kernel needs RAM up to 0x%llx, the guest's ends at 0x%llx: give it more memory",
+			(unsigned long long)(s->base + s->size),
+			(unsigned long long)ctx->layout->low_end);
+	return load_image_check(ctx, image);
+}
+
+static int boot_params_write(struct load_ctx *ctx, const struct linux_header *h, gpa_t base)
+{
+	const struct load_layout *l = ctx->layout;
+	struct linux_boot_params *bp = load_low_page(ctx, LOAD_INFO);
+
+	if (!bp)
+		return E_RANGE;
+	bp->hdr = *h;
+	bp->hdr.vid_mode = MODE_NORMAL;
+	bp->hdr.type_of_loader = LOADER_UNDEFINED;
+	bp->hdr.code32_start = (uint32_t)base;
+	bp->hdr.cmd_line_ptr = LOAD_CMDLINE;
+	bp->hdr.ramdisk_image = (uint32_t)ctx->result->initrd_base;
+	bp->hdr.ramdisk_size = ctx->result->initrd_base ? (uint32_t)ctx->req->initrd_size : 0;
+	bp->hdr.setup_data = 0;
+	bp->acpi_rsdp_addr = l->rsdp;
+	bp->e820_entries = (uint8_t)l->map_count;
+	for (unsigned i = 0; i < l->map_count; i++)
+		bp->e820[i] = (struct linux_e820){l->map[i].base, l->map[i].size, l->map[i].type};
+	return OK;
+}
+
+int load_linux(struct load_ctx *ctx)
+{
+	struct load_image image;
+	const struct load_segment *kernel = &image.segment[0];
+	struct linux_header h;
+	int err = header_read(ctx, &h);
+
+	if (!err)
+		err = header_check(ctx, &h);
+	if (!err)
+		err = place(ctx, &h, &image);
+	if (!err)
+		err = load_cmdline(ctx, NULL, h.cmdline_size);
+	if (!err)
+		err = load_initrd(ctx, &image, h.initrd_addr_max + 1ull);
+	if (!err)
+		err = load_copy(ctx, kernel->base,
+			(const char *)ctx->req->kernel + kernel->file_offset, kernel->file_size,
+			"kernel");
+	if (!err)
+		err = boot_params_write(ctx, &h, kernel->base);
+	if (!err)
+		err = load_entry_long(ctx, image.entry);
+	if (err)
+		return err;
+	ctx->result->kernel_base = kernel->base;
+	ctx->result->entry.rsi = LOAD_INFO;
+	return OK;
+}
