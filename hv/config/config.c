@@ -139,14 +139,17 @@ static bool parse_cpu(struct reader *r, const struct toml_node *node, uint16_t *
 {
 	int64_t value = node->value.integer;
 
-	if (node->type != TOML_INTEGER)
+	if (node->type != TOML_INTEGER) {
 		complain(r, CONFIG_WRONG_TYPE, node->value_at, "a CPU",
 			toml_type_name(TOML_INTEGER), toml_type_name(node->type));
-	else if (value < 0 || value > UINT16_MAX)
+		return false;
+	}
+	if (value < 0 || value > UINT16_MAX) {
 		complain_number(r, CONFIG_CPU_NUMBER, node->value_at, value);
-	else
-		*number = (uint16_t)value;
-	return node->type == TOML_INTEGER && value >= 0 && value <= UINT16_MAX;
+		return false;
+	}
+	*number = (uint16_t)value;
+	return true;
 }
 
 static void read_cpu(
