@@ -90,7 +90,7 @@ _Static_assert(sizeof(struct bootinfo_mem) == 24, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_file) == 184, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_cpu) == 8, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_framebuffer) == 32, "hand-over ABI");
-_Static_assert(sizeof(struct bootinfo) == 160, "hand-over ABI");
+_Static_assert(sizeof(struct bootinfo) == 144, "hand-over ABI");
 
 /* Sum of the structure's 32-bit words: 0 when the checksum field is right. */
 static inline uint32_t bootinfo_sum(const struct bootinfo *bi)

@@ -176,6 +176,12 @@ struct vcpu_event {
 
 struct vcpu;
 
+/* vcpu->attention */
+#define VCPU_POSTED   0x1u /* the owner's posted work: see hv/vm */
+#define VCPU_REINJECT 0x2u /* v->reinject is valid */
+#define VCPU_EVENT    0x4u /* an event or interrupt may be deliverable */
+#define VCPU_LEAVE    0x8u /* leave the run loop */
+
 struct vcpu_hooks {
 	/*
 	 * Called before an entry when vcpu->attention is set: look at everything posted, choose an

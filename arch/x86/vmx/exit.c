@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run loop and the decoding of exits: raw fields are read once, a table indexed by the basic exit
+ * reason says which and what they mean in neutral terms, the hook does the rest.
+ */
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/defs/cr.h"
+#include "arch/x86/defs/segment.h"
+#include "arch/x86/defs/vmx.h"
+#include "arch/x86/vmx/vmx.h"
+#include "arch/x86/vmx/vmx_insn.h"
+#include "hv/lib/string.h"
+
+/* What else a reason needs read. */
+#define NEED_LENGTH    1u /* the instruction's length */
+#define NEED_VECTORING 2u /* may cut short the delivery of an event */
+
+struct decode_row {
+	uint8_t reason; /* enum exit_reason */
+	uint8_t needs;
+	void (*decode)(struct vcpu *v, struct vm_exit *e, uint64_t qualification);
+};
+
+/*
+ * An exit that hit IRET after it had unblocked NMIs must block them again, or the NMI handler nests
+ * (SDM vol. 3, "Information for VM Exits Due to Vectored Events").
+ */
+static void reblock_nmi(const struct vcpu *v)
+{
+	if (!v->reinject.valid)
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+}
+
+static void decode_exception(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
+
+	e->exception.vector = (uint8_t)(info & INTR_INFO_VECTOR);
+	e->exception.qualification = qualification;
+	e->exception.has_error = info & INTR_INFO_ERROR_VALID;
+	if (e->exception.has_error)
+		e->exception.error = (uint32_t)vmread(VMCS_EXIT_INTR_ERROR);
+	if ((info & INTR_INFO_NMI_UNBLOCK) && e->exception.vector != EXC_DF)
+		reblock_nmi(v);
+	if (e->exception.vector == EXC_NMI) {
+		e->reason = EXIT_NMI;
+		/* The exit left NMIs blocked: only the handler's IRET opens them again. */
+		host_nmi();
+	} else if (e->exception.vector == EXC_MC) {
+		e->reason = EXIT_NMI;
+		host_machine_check();
+	}
+}
+
+static void decode_interrupt(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	(void)v;
+	(void)e;
+	(void)qualification;
+	irq_window();
+}
+
+static void decode_cr(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	static const uint8_t kind[4] = {CR_WRITE, CR_READ, CR_CLTS, CR_LMSW};
+
+	(void)v;
+	e->cr.number = qualification & 15;
+	e->cr.kind = kind[(qualification >> 4) & 3];
+	e->cr.gpr = (qualification >> 8) & 15;
+	e->cr.lmsw = (uint16_t)(qualification >> 16);
+}
+
+static void decode_io(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	(void)v;
+	e->io.size = (uint8_t)((qualification & 7) + 1);
+	e->io.in = qualification & 8;
+	e->io.string = qualification & 16;
+	e->io.rep = qualification & 32;
+	e->io.port = (uint16_t)(qualification >> 16);
+}
+
+static void decode_ept_violation(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	e->stage2.gpa = vmread(VMCS_GUEST_PHYSICAL);
+	e->stage2.read = qualification & 1;
+	e->stage2.write = qualification & 2;
+	e->stage2.fetch = qualification & 4;
+	e->stage2.mapped = qualification & 0x38;
+	e->stage2.gva_valid = qualification & 0x80;
+	e->stage2.walking = e->stage2.gva_valid && !(qualification & 0x100);
+	if (e->stage2.gva_valid)
+		e->stage2.gva = vmread(VMCS_GUEST_LINEAR);
+	if (qualification & INTR_INFO_NMI_UNBLOCK)
+		reblock_nmi(v);
+}
+
+/* An entry that the tables themselves make invalid is our mistake; the guest stops with the report. */
+static void decode_misconfig(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	(void)v;
+	(void)qualification;
+	e->failure.error = VMX_EXIT_EPT_MISCONFIG;
+	e->failure.detail = vmread(VMCS_GUEST_PHYSICAL);
+}
+
+#define ROW(n, r, f, d) [VMX_EXIT_##n] = {EXIT_##r, f, d}
+
+static const struct decode_row decode_table[VMX_EXIT_COUNT] = {
+	ROW(EXCEPTION_NMI, EXCEPTION, NEED_VECTORING, decode_exception),
+	ROW(EXTERNAL_INTERRUPT, INTERRUPT, NEED_VECTORING, decode_interrupt),
+	ROW(TRIPLE_FAULT, TRIPLE_FAULT, NEED_VECTORING, NULL),
+	ROW(INIT, INIT, 0, NULL),
+	ROW(SIPI, SIPI, 0, NULL),
+	ROW(INTERRUPT_WINDOW, INTERRUPT_WINDOW, 0, NULL),
+	ROW(NMI_WINDOW, NMI_WINDOW, 0, NULL),
+	ROW(TASK_SWITCH, TASK_SWITCH, NEED_VECTORING, NULL),
+	ROW(CPUID, CPUID, NEED_LENGTH, NULL),
+	ROW(GETSEC, UNDEFINED, 0, NULL),
+	ROW(HLT, HLT, NEED_LENGTH, NULL),
+	ROW(INVD, CACHE_CONTROL, NEED_LENGTH, NULL),
+	ROW(WBINVD, CACHE_CONTROL, NEED_LENGTH, NULL),
+	ROW(RDPMC, FORBIDDEN, 0, NULL),
+	ROW(VMCALL, HYPERCALL, NEED_LENGTH, NULL),
+	/* VMCLEAR to VMXON are consecutive: filled in by undefined_vmx(). */
+	ROW(CR_ACCESS, CR, NEED_LENGTH, decode_cr),
+	ROW(IO, IO, NEED_LENGTH, decode_io),
+	ROW(RDMSR, RDMSR, NEED_LENGTH, NULL),
+	ROW(WRMSR, WRMSR, NEED_LENGTH, NULL),
+	ROW(MWAIT, UNDEFINED, 0, NULL),
+	ROW(MONITOR, UNDEFINED, 0, NULL),
+	ROW(EPT_VIOLATION, STAGE2, NEED_VECTORING, decode_ept_violation),
+	ROW(EPT_MISCONFIG, ENTRY_FAILURE, NEED_VECTORING, decode_misconfig),
+	ROW(INVEPT, UNDEFINED, 0, NULL),
+	ROW(INVVPID, UNDEFINED, 0, NULL),
+	ROW(RDTSCP, UNDEFINED, 0, NULL),
+	ROW(INVPCID, UNDEFINED, 0, NULL),
+	ROW(VMFUNC, UNDEFINED, 0, NULL),
+	ROW(XSETBV, XSETBV, NEED_LENGTH, NULL),
+	[VMX_EXIT_VMCLEAR... VMX_EXIT_VMXON] = {EXIT_UNDEFINED, 0, NULL},
+};
+
+/* The last exit cut short the delivery of an event: it is delivered again at the next entry. */
+static void save_vectoring(struct vcpu *v)
+{
+	uint32_t info = (uint32_t)vmread(VMCS_IDT_VECTORING_INFO);
+	struct vcpu_event *event = &v->reinject;
+
+	if (!(info & INTR_INFO_VALID))
+		return;
+	*event = (struct vcpu_event){
+		.valid = true,
+		.vector = (uint8_t)(info & INTR_INFO_VECTOR),
+		.type = (uint8_t)((info >> INTR_INFO_TYPE_SHIFT) & INTR_INFO_TYPE_MASK),
+		.has_error = info & INTR_INFO_ERROR_VALID,
+	};
+	if (event->has_error)
+		event->error = (uint32_t)vmread(VMCS_IDT_VECTORING_ERROR);
+	if (event->type >= EVENT_SOFT_INTERRUPT)
+		event->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
+	/* NMI delivery that is repeated must not find NMIs blocked by its first attempt. */
+	if (event->type == EVENT_NMI)
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
+	__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
+}
+
+static void decode_exit(struct vcpu *v, struct vm_exit *e)
+{
+	uint32_t raw = (uint32_t)vmread(VMCS_EXIT_REASON), basic = raw & 0xffff;
+	const struct decode_row *row;
+
+	v->rip = vmread(VMCS_GUEST_RIP);
+	e->raw = raw;
+	e->insn_len = 0;
+	if (UNLIKELY(raw & VMX_EXIT_ENTRY_FAILURE)) {
+		e->reason = EXIT_ENTRY_FAILURE;
+		e->failure.error = basic;
+		e->failure.detail = vmread(VMCS_EXIT_QUALIFICATION);
+		return;
+	}
+	if (UNLIKELY(basic >= VMX_EXIT_COUNT)) {
+		e->reason = EXIT_UNKNOWN;
+		return;
+	}
+	row = &decode_table[basic];
+	e->reason = row->reason;
+	if (row->needs & NEED_LENGTH)
+		e->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
+	if (row->needs & NEED_VECTORING)
+		save_vectoring(v);
+	if (row->decode)
+		row->decode(v, e, vmread(VMCS_EXIT_QUALIFICATION));
+}
+
+/* Step over the completed instruction: RIP, the shadow of STI or MOV SS, and a pending single step. */
+static void next_instruction(struct vcpu *v, const struct vm_exit *e)
+{
+	uint64_t rip = v->rip + e->insn_len, shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	/* Only code in the low 4 GiB can be 32-bit code, whose IP wraps. */
+	if (UNLIKELY((rip ^ v->rip) >> 32) &&
+		!(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS) & SEG_ATTR_L))
+		rip &= UINT32_MAX;
+	vcpu_rip_write(v, rip);
+	if (UNLIKELY(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			shadow & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	if (UNLIKELY(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
+		vmwrite(VMCS_GUEST_PENDING_DEBUG,
+			vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+static void inject(struct vcpu_event *event)
+{
+	uint32_t info = INTR_INFO_VALID | (uint32_t)event->type << INTR_INFO_TYPE_SHIFT |
+			event->vector;
+
+	if (event->has_error) {
+		info |= INTR_INFO_ERROR_VALID;
+		vmwrite(VMCS_ENTRY_ERROR_CODE, event->error);
+	}
+	if (event->type >= EVENT_SOFT_INTERRUPT)
+		vmwrite(VMCS_ENTRY_INSN_LENGTH, event->insn_len);
+	vmwrite(VMCS_ENTRY_INTR_INFO, info);
+	event->valid = false;
+}
+
+static void update_windows(const struct vcpu *v, struct vmx_vcpu *x)
+{
+	uint32_t controls = vmx_config.proc;
+
+	if (v->want_interrupt_window)
+		controls |= PROC_INTERRUPT_WINDOW_EXITING;
+	if (v->want_nmi_window)
+		controls |= PROC_NMI_WINDOW_EXITING;
+	if (controls == x->proc_controls)
+		return;
+	x->proc_controls = controls;
+	vmwrite(VMCS_PROC_CONTROLS, controls);
+}
+
+static void record(struct vcpu *v, const struct vm_exit *e)
+{
+	struct recorder_entry *entry = &v->recorder[v->recorder_at++ % RECORDER_SIZE];
+
+	entry->rip = v->rip;
+	entry->raw = e->raw;
+	entry->info = e->reason == EXIT_IO ? e->io.port
+		      : e->reason == EXIT_STAGE2
+			      ? (uint32_t)e->stage2.gpa
+			      : (uint32_t)v->gpr[e->reason == EXIT_CPUID ? RAX : RCX];
+	v->exits[e->reason]++;
+}
+
+void vmx_run(struct vcpu *v)
+{
+	struct vmx_vcpu *x = v->vendor;
+	enum exit_action action;
+	struct vm_exit e;
+
+	do {
+		if (UNLIKELY(__atomic_load_n(&v->attention, __ATOMIC_ACQUIRE))) {
+			if (!v->hooks->before_entry(v))
+				return;
+			if (v->event.valid)
+				inject(&v->event);
+			update_windows(v, x);
+		}
+		if (v->rip_dirty) {
+			vmwrite(VMCS_GUEST_RIP, v->rip);
+			v->rip_dirty = false;
+		}
+		if (UNLIKELY(vmx_enter(v, x, v->launched))) {
+			e.raw = VMX_EXIT_ENTRY_FAILURE;
+			e.reason = EXIT_ENTRY_FAILURE;
+			e.failure.error = 0;
+			e.failure.detail = vmread(VMCS_INSN_ERROR);
+		} else {
+			v->launched = true;
+			decode_exit(v, &e);
+		}
+		record(v, &e);
+		action = v->hooks->exit[e.reason](v, &e);
+		if (action == ACT_NEXT)
+			next_instruction(v, &e);
+	} while (action != ACT_LEAVE);
+}

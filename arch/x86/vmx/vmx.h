@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the VT-x backend share. Nothing outside arch/x86/vmx includes this. */
+#ifndef ARCH_X86_VMX_VMX_H
+#define ARCH_X86_VMX_VMX_H
+
+#include "arch/x86/virt/virt.h"
+
+/* The vendor's part of a vCPU; one frame, charged to the guest, the VMCS in a second one. */
+struct vmx_vcpu {
+	uint64_t host_rsp; /* what VMCS_HOST_RSP holds: written only when it changes */
+	hpa_t vmcs;
+	uint32_t proc_controls; /* what VMCS_PROC_CONTROLS holds */
+	uint64_t eptp;
+	uint64_t cr4_mask;
+};
+
+/* Controls for this machine, computed once by vmx_cpu_check on the boot CPU. */
+struct vmx_config {
+	uint32_t revision;
+	uint32_t pin, proc, proc2, exit, entry;
+	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+	uint64_t ept_vpid_cap;
+	hpa_t io_bitmaps; /* two frames of ones: every port exits */
+	hpa_t msr_bitmap; /* ones but for MSRs that are the guest's own */
+};
+extern struct vmx_config vmx_config;
+
+/* caps.c */
+/*
+ * Control bits from a capability MSR (SDM vol. 3, "Reserved controls and default settings"): `required` bits must
+ * be available, `wanted` ones are set where they are, all others as the MSR demands.
+ * False: a required bit is missing.
+ */
+bool vmx_adjust_controls(
+	uint64_t capability, uint32_t required, uint32_t wanted, uint32_t *controls);
+int vmx_cpu_check(struct virt_caps *caps, const char **reason);
+int vmx_cpu_enable(unsigned cpu, const char **reason);
+void vmx_cpu_disable(void);
+
+/* vmcs.c */
+int vmx_vcpu_init(struct vcpu *v);
+void vmx_vcpu_load(struct vcpu *v);
+void vmx_vcpu_unload(struct vcpu *v);
+void vmx_state_set(struct vcpu *v, const struct vcpu_state *s);
+void vmx_state_get(struct vcpu *v, struct vcpu_state *s);
+uint64_t vmx_reg_read(struct vcpu *v, enum vcpu_reg reg);
+void vmx_reg_write(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
+void vmx_pdpte_set(struct vcpu *v, const uint64_t pdpte[4]);
+void vmx_tsc_offset_set(struct vcpu *v, uint64_t offset);
+uint32_t vmx_interruptibility(struct vcpu *v);
+void vmx_flush_guest_tlb(struct vcpu *v);
+void vmx_flush_stage2(struct vcpu *v);
+
+/* exit.c */
+void vmx_run(struct vcpu *v);
+
+/* entry.S: 0 after a VM exit, 1 when the entry instruction itself failed. */
+int vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched);
+extern const char vmx_exit_entry[];
+
+#endif
