@@ -102,6 +102,7 @@ struct lapic_ipi {
 	bool level;        /* level-triggered: pass to lapic_accept(); false in every IPI */
 };
 
+/* All three are set. They may call lapic_accept() for the same model, nothing else. */
 struct lapic_env {
 	/*
 	 * Deliver to every APIC that lapic_matches() (one of them for LOWEST). Delivery is FIXED, LOWEST, SMI,
