@@ -131,8 +131,8 @@ enum emul_decode_result {
 };
 
 /*
- * Decode one instruction from `count` bytes. insn->bytes is always filled, so that a report can show
- * them; the rest is valid only after EMUL_DECODE_OK.
+ * Decode one instruction from `count` bytes. insn->bytes is always filled, so that a report can
+ * show them; the rest is valid only after EMUL_DECODE_OK.
  */
 enum emul_decode_result emul_decode(const uint8_t *bytes, unsigned count, enum emul_code code,
 	struct emul_insn *insn) MUST_CHECK;
@@ -186,7 +186,7 @@ enum emul_intercept {
 
 struct emul_intercept_insn {
 	uint8_t length;
-	uint8_t reg; /* ModRM.reg with REX.R: the CR or DR number. LOCK MOV CR0 is CR8 (APM vol. 3) */
+	uint8_t reg;     /* ModRM.reg with REX.R: CR or DR number; LOCK MOV CR0 is CR8 */
 	uint8_t gpr;     /* ModRM.rm with REX.B */
 	bool is_memory;  /* LMSW, SMSW, INVLPG: mem and segment are valid */
 	uint8_t imm;     /* INT n, IN and OUT with a port number */
@@ -198,8 +198,9 @@ struct emul_intercept_insn {
 };
 
 /*
- * Check that the bytes are the intercepted instruction and give its length and operands. UNSUPPORTED when
- * they are something else: the guest has changed its code behind the exit, so run it again.
+ * Check that the bytes are the intercepted instruction and give its length and operands.
+ * UNSUPPORTED when they are something else: the guest has changed its code behind the exit, so run
+ * it again.
  */
 enum emul_decode_result emul_decode_intercept(const uint8_t *bytes, unsigned count,
 	enum emul_code code, enum emul_intercept kind, struct emul_intercept_insn *out) MUST_CHECK;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Executes one decoded instruction on a copy of the vCPU's state. Segmentation, privilege and flags
- * are done here; linear addresses, ports and the page walk belong to the owner's callbacks. Every check
- * that can fail is made before a register changes, so a fault leaves the state as the instruction (or
- * the current REP iteration) found it. Locking: none, the context is the caller's.
+ * are done here; linear addresses, ports and the page walk belong to the owner's callbacks. Every
+ * check that can fail is made before a register changes, so a fault leaves the state as the
+ * instruction (or the current REP iteration) found it. Locking: none, the context is the caller's.
  *
- * LOCK is honoured as far as the callbacks are atomic: a device model's lock covers each access, not the
- * read and the write together.
+ * LOCK is honoured as far as the callbacks are atomic: a device model's lock covers each access,
+ * not the read and the write together.
  */
 #ifndef ARCH_X86_EMUL_EXECUTE_H
 #define ARCH_X86_EMUL_EXECUTE_H
@@ -35,7 +35,6 @@ struct emul_seg {
 	uint64_t base;
 	uint32_t limit; /* in bytes, granularity already applied */
 	uint32_t attr;
-	uint16_t selector;
 };
 
 enum emul_result {
@@ -61,42 +60,45 @@ struct emul_ctx;
 
 /*
  * Addresses are linear, at most 8 bytes at a time, and may cross pages: translate every page before
- * the first byte moves. Return EMUL_DONE, EMUL_AGAIN, EMUL_FAULT (ctx->fault filled in) or EMUL_STOP.
+ * the first byte moves. Each returns EMUL_DONE, EMUL_AGAIN, EMUL_FAULT (ctx->fault filled in) or
+ * EMUL_STOP. The CPU has checked IOPL and the TSS bitmap before a port access exited (SDM vol. 3
+ * "Relative Priority of Faults and VM Exits", APM vol. 2 "IOIO Intercepts").
  */
 struct emul_env {
 	enum emul_result (*read)(
 		struct emul_ctx *ctx, gva_t gva, void *buf, unsigned size, unsigned access);
 	enum emul_result (*write)(
 		struct emul_ctx *ctx, gva_t gva, const void *buf, unsigned size, unsigned access);
-	/* Would a write fault? Asked when a side effect (a port or device read) comes before the write. */
+	/* Would a write fault? Asked when a side effect (port or device read) comes before it. */
 	enum emul_result (*probe_write)(struct emul_ctx *ctx, gva_t gva, unsigned size);
-	/* The CPU has checked IOPL and the TSS bitmap before it exited (SDM vol. 3 25.1.1, APM vol. 2 15.10). */
 	enum emul_result (*io_in)(
 		struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t *value);
 	enum emul_result (*io_out)(
 		struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t value);
+	/* Asked only for what the mode needs: in 64-bit mode no more than FS and GS. */
+	void (*segment)(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emul_seg *seg);
 };
 
 struct emul_ctx {
-	uint64_t *gpr; /* [EMUL_GPR_COUNT] */
+	uint64_t *gpr; /* [EMUL_GPR_COUNT], RSP included */
 	uint64_t rip;
 	uint64_t rflags;
-	struct emul_seg seg[EMUL_SEG_COUNT];
 	uint64_t cr0;
 	uint64_t cr4;
-	uint64_t efer;
+	uint8_t code; /* enum emul_code, from emul_code_size */
 	uint8_t cpl;
 	const struct emul_env *env;
 	void *opaque;
 	struct emul_fault fault; /* valid after EMUL_FAULT */
 };
 
-/* Code size of the mode the context is in: what emul_decode must be told. */
-enum emul_code emul_code_size(const struct emul_ctx *ctx);
+/* Code size of a mode: what emul_decode must be told, and ctx->code. */
+enum emul_code emul_code_size(uint64_t efer, uint32_t cs_attr);
 
 /*
- * The one permission function. Offset in a segment to linear address, with the mode's limit, type and
- * canonical checks; access is EMUL_ACCESS_WRITE or 0. EMUL_DONE, or EMUL_FAULT with #GP, #SS or #AC.
+ * The one permission function: offset in a segment to linear address, with the mode's limit, type
+ * and canonical checks; access is EMUL_ACCESS_WRITE or 0. EMUL_DONE, EMUL_FAULT with #GP, #SS or
+ * #AC, or EMUL_UNSUPPORTED for an access that wraps around the end of a 4 GiB address space.
  */
 enum emul_result emul_linear(struct emul_ctx *ctx, enum emul_seg_reg segment, uint64_t offset,
 	unsigned size, unsigned access, gva_t *linear) MUST_CHECK;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest page walk: linear address to guest-physical address in every paging mode, with the access
- * rights of SDM vol. 3 "Paging" (4.6 "Access Rights", 4.7 "Page-Fault Exceptions"). Guest memory is
- * reached only through two callbacks; every table entry is read once and the copy is checked.
- * Knows nothing of vCPUs or stage 2. Not modelled, since guests are never shown them: LAM, PKS, CET.
+ * rights of SDM vol. 3 "Paging" (4.6 "Access Rights", 4.7 "Page-Fault Exceptions"). Guest memory
+ * is reached only through two callbacks; every table entry is read once and the copy is checked.
+ * Knows nothing of vCPUs or stage 2. Not modelled, as guests are never shown them: LAM, PKS, CET.
  * Locking: none, works on the caller's snapshot.
  */
 #ifndef ARCH_X86_EMUL_WALK_H
@@ -33,11 +33,11 @@ struct walk_env {
 	uint64_t pdpte[4];
 	void *opaque;
 
-	/* Read an aligned table entry of 4 or 8 bytes. Anything but 0 ends the walk with E_RANGE. */
+	/* Read an aligned entry of 4 or 8 bytes. Anything but 0 ends the walk with E_RANGE. */
 	int (*read)(void *opaque, gpa_t gpa, unsigned size, uint64_t *value);
 	/*
-	 * Replace an entry if it still holds `old`: 0 done, E_BUSY it has changed, anything else ends
-	 * the walk with E_RANGE. NULL: accessed and dirty bits are left alone.
+	 * Replace an entry if it still holds `old`: 0 done, E_BUSY it has changed, anything else
+	 * ends the walk with E_RANGE. NULL: accessed and dirty bits are left alone.
 	 */
 	int (*cmpxchg)(void *opaque, gpa_t gpa, unsigned size, uint64_t old, uint64_t value);
 };
@@ -54,10 +54,10 @@ struct walk_out {
 };
 
 /*
- * Translate gva. 0: translated; E_FAULT: the guest gets #PF with out->error_code; E_RANGE: a table lies
- * where `read` cannot reach; E_BUSY: the guest keeps changing its tables, run the instruction again.
- * Whether gva is canonical is the caller's question (walk_is_canonical). Outside 64-bit mode only the low
- * 32 bits of gva count.
+ * Translate gva. 0: translated; E_FAULT: the guest gets #PF with out->error_code; E_RANGE: a table
+ * lies where `read` cannot reach; E_BUSY: the guest keeps changing its tables, run the instruction
+ * again; E_INVAL: phys_bits is out of range. Whether gva is canonical is the caller's question
+ * (walk_is_canonical). Outside long mode only the low 32 bits of gva count.
  */
 int walk_translate(
 	const struct walk_env *env, gva_t gva, unsigned access, struct walk_out *out) MUST_CHECK;
