@@ -51,7 +51,6 @@ struct pt_format {
 	uint64_t inherit_mask;                /* bits that a split hands down (accessed, dirty) */
 	uint64_t (*leaf)(hpa_t pa, unsigned flags, bool large);
 	unsigned (*flags)(uint64_t entry, bool large);
-	hpa_t (*leaf_pa)(uint64_t entry, bool large);
 };
 
 /* 4-level paging with NX and HOST_PAT; A and D are set beforehand. Supervisor only. */
@@ -69,8 +68,8 @@ struct pt {
 	hpa_t (*frame_alloc)(void *context);
 	void (*frame_free)(void *context, hpa_t frame);
 	void *(*to_virt)(hpa_t frame);
-	/* After each store, if not NULL: for page-walkers that do not snoop caches, and for tests. */
-	void (*stored)(void *context, uint64_t *entry);
+	/* After `count` entries were written, if not NULL: walkers that do not snoop caches, tests. */
+	void (*stored)(void *context, uint64_t *first, unsigned count);
 	void *context;
 };
 
