@@ -120,10 +120,25 @@ const char *config_error_text(enum config_error code)
 	return mistakes[code].text;
 }
 
+static bool is_before(struct config_place a, struct config_place b)
+{
+	return a.line < b.line || (a.line == b.line && a.column < b.column);
+}
+
+/* The list stays in the order of the file, which is how people correct it. */
+static struct config_error_entry *make_room(struct config_errors *errors, struct config_place at)
+{
+	unsigned i = errors->count++;
+
+	for (; i && is_before(at, errors->entries[i - 1].at); i--)
+		errors->entries[i] = errors->entries[i - 1];
+	return &errors->entries[i];
+}
+
 void config_errors_add(struct config_errors *errors, enum config_error code, struct config_place at,
 	const char *subject, const char *a, const char *b, const char *c)
 {
-	struct config_error_entry *entry = &errors->entries[errors->count];
+	struct config_error_entry *entry;
 	size_t used = 0;
 
 	if (config_error_severity(code) != CONFIG_WARNING)
@@ -132,7 +147,7 @@ void config_errors_add(struct config_errors *errors, enum config_error code, str
 		errors->dropped++;
 		return;
 	}
-	errors->count++;
+	entry = make_room(errors, at);
 	entry->code = code;
 	entry->at = at;
 	if (subject)
@@ -148,12 +163,10 @@ void config_errors_add(struct config_errors *errors, enum config_error code, str
 size_t config_errors_format(
 	const struct config_errors *errors, unsigned index, char *buf, size_t size)
 {
-	static const char *const before[] = {[CONFIG_WARNING] = "warning: "};
-	static const char *const after[] = {[CONFIG_SYNTAX] = "; no guest is started", [2] = NULL};
 	const struct config_error_entry *entry = &errors->entries[index];
 	enum config_severity severity = config_error_severity(entry->code);
-	const char *prefix = before[severity] ? before[severity] : "";
-	const char *suffix = after[severity] ? after[severity] : "";
+	const char *prefix = severity == CONFIG_WARNING ? "warning: " : "";
+	const char *suffix = severity == CONFIG_SYNTAX ? "; no guest is started" : "";
 
 	return fmt_string(buf, size, "%s:%u:%u: %s%s%s", errors->file_name, entry->at.line,
 		entry->at.column, prefix, entry->text, suffix);

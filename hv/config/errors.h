@@ -109,7 +109,7 @@ struct config_errors {
 	unsigned count;         /* entries kept */
 	unsigned dropped;       /* found after the list was full */
 	unsigned mistake_count; /* kept or dropped, warnings not counted */
-	struct config_error_entry entries[CONFIG_ERRORS_MAX];
+	struct config_error_entry entries[CONFIG_ERRORS_MAX]; /* in the order of the file */
 };
 
 void config_errors_init(struct config_errors *errors, const char *file_name);
