@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The CPUID that a guest sees, as a table per vCPU: what the hardware says, cut down to what works in a
+ * guest, with the vCPU's own numbers filled in. Bits that follow guest state (OSXSAVE, OSPKE, APIC, leaf Dh
+ * sizes) are patched when that state changes, never at the exit.
+ * Pure: the host's CPUID comes through a callback. Locking: a table belongs to its vCPU.
+ */
+#ifndef ARCH_X86_POLICY_CPUID_H
+#define ARCH_X86_POLICY_CPUID_H
+
+#include "arch/x86/cpu/insn.h"
+#include "hv/lib/types.h"
+
+#define CPUID_BASIC_LEAVES    0x20u
+#define CPUID_EXTENDED_LEAVES 0x20u
+#define CPUID_SUBLEAVES       40u
+
+struct cpuid_table {
+	uint32_t basic_max, extended_max;
+	struct cpuid_regs basic[CPUID_BASIC_LEAVES];
+	struct cpuid_regs extended[CPUID_EXTENDED_LEAVES];
+	/* Leaves 4, 7, Bh, Dh, 1Fh have subleaves: `first` and `count` into sub. */
+	uint8_t first[CPUID_BASIC_LEAVES], count[CPUID_BASIC_LEAVES];
+	struct cpuid_regs sub[CPUID_SUBLEAVES];
+	uint8_t sub_used;
+	struct cpuid_regs hypervisor[2], own; /* 4000_0000h, 4000_0001h; 4000_0100h */
+	uint32_t xsave_size[64], xsave_offset[64],
+		xsave_flags[64]; /* leaf Dh, component by component */
+	uint64_t xcr0_allowed;
+	uint64_t cr4_allowed; /* CR4 bits that these features bring with them */
+	uint64_t efer_allowed;
+	unsigned phys_bits;
+};
+
+struct cpuid_params {
+	struct cpuid_regs (*host)(void *ctx, uint32_t leaf, uint32_t subleaf);
+	void *ctx;
+	uint32_t apic_id, vcpu_count;
+	uint64_t tsc_hz;
+	bool rdtscp, invpcid; /* the vendor extension lets a guest use them */
+	uint64_t host_cr4;    /* CR4 bits this CPU can hold */
+};
+
+void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p);
+
+/* What CPUID returns for EAX = leaf, ECX = subleaf; never NULL. Leaves out of range read as the SDM says. */
+const struct cpuid_regs *cpuid_table_find(
+	const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf);
+
+/* The guest changed CR4, XCR0 or its APIC's enable bit. */
+void cpuid_table_update(struct cpuid_table *t, uint64_t cr4, uint64_t xcr0, bool apic_enabled);
+
+/* The clock of the guest's LAPIC timer is its TSC >> this; leaf 15h says the same. */
+unsigned cpuid_timer_shift(uint64_t tsc_hz);
+
+#endif
