@@ -23,6 +23,7 @@ struct pit8254_channel {
 	bool armed;       /* the counting element holds a count and was triggered */
 	bool stopped;     /* not counting at present: `elapsed` holds how far it came */
 	bool null_count;  /* a count was written and is not yet in the counting element */
+	bool count_valid; /* CR was written since the mode was set */
 	bool out_initial; /* OUT while not armed */
 	bool write_msb;   /* the next write is the MSB */
 	bool read_msb;    /* the next read is the MSB */
