@@ -22,14 +22,14 @@ enum form {
 	FORM_OUT,
 };
 
-#define FLAG_BYTE     BIT(0) /* operand size is 1 */
-#define FLAG_SRC8     BIT(1) /* size of the source, where it differs */
-#define FLAG_SRC16    BIT(2)
-#define FLAG_SRC32    BIT(3)
-#define FLAG_NO64     BIT(4) /* #UD in 64-bit mode */
-#define FLAG_ONLY64   BIT(5) /* something else outside 64-bit mode */
-#define FLAG_MEM_ONLY BIT(6) /* #UD with a register, and with 66, F2 or F3 */
-#define FLAG_GROUP    BIT(7) /* op is the number of a group, selected by ModRM.reg */
+#define FLAG_BYTE   BIT(0) /* operand size is 1 */
+#define FLAG_SRC8   BIT(1) /* size of the source, where it differs */
+#define FLAG_SRC16  BIT(2)
+#define FLAG_SRC32  BIT(3)
+#define FLAG_NO64   BIT(4) /* #UD in 64-bit mode */
+#define FLAG_ONLY64 BIT(5) /* something else outside 64-bit mode */
+#define FLAG_MOVNTI BIT(6) /* memory only, no 66, F2 or F3, at least 4 bytes wide */
+#define FLAG_GROUP  BIT(7) /* op is the number of a group, selected by ModRM.reg */
 
 struct opcode {
 	uint8_t op;
@@ -63,7 +63,7 @@ static const struct opcode one_byte[256] = {
 	ALU(0x28, EMUL_OP_SUB),
 	ALU(0x30, EMUL_OP_XOR),
 	ALU(0x38, EMUL_OP_CMP),
-	[0x63] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC32 | FLAG_ONLY64},
+	[0x63] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC32 | FLAG_ONLY64}, /* MOVSXD */
 	BOTH(0x6c, EMUL_OP_INS, FORM_STRING, 0),
 	BOTH(0x6e, EMUL_OP_OUTS, FORM_STRING, 0),
 	BOTH(0x80, GROUP_ALU, FORM_RM_IMM, FLAG_GROUP),
@@ -93,15 +93,20 @@ static const struct opcode one_byte[256] = {
 #define ROW16(n, op, form, flags) [(n)...(n) + 15] = {op, form, flags}
 
 static const struct opcode two_byte[256] = {
-	ROW16(0x40, EMUL_OP_CMOV, FORM_REG_RM, 0), ROW16(0x90, EMUL_OP_SETCC, FORM_RM, FLAG_BYTE),
-	[0xa3] = {EMUL_OP_BT, FORM_RM_REG, 0}, [0xab] = {EMUL_OP_BTS, FORM_RM_REG, 0},
-	BOTH(0xb0, EMUL_OP_CMPXCHG, FORM_RM_REG, 0), [0xb3] = {EMUL_OP_BTR, FORM_RM_REG, 0},
+	ROW16(0x40, EMUL_OP_CMOV, FORM_REG_RM, 0),
+	ROW16(0x90, EMUL_OP_SETCC, FORM_RM, FLAG_BYTE),
+	[0xa3] = {EMUL_OP_BT, FORM_RM_REG, 0},
+	[0xab] = {EMUL_OP_BTS, FORM_RM_REG, 0},
+	BOTH(0xb0, EMUL_OP_CMPXCHG, FORM_RM_REG, 0),
+	[0xb3] = {EMUL_OP_BTR, FORM_RM_REG, 0},
 	[0xb6] = {EMUL_OP_MOVZX, FORM_REG_RM, FLAG_SRC8},
 	[0xb7] = {EMUL_OP_MOVZX, FORM_REG_RM, FLAG_SRC16},
-	[0xba] = {GROUP_8, FORM_RM_IMM8, FLAG_GROUP}, [0xbb] = {EMUL_OP_BTC, FORM_RM_REG, 0},
+	[0xba] = {GROUP_8, FORM_RM_IMM8, FLAG_GROUP},
+	[0xbb] = {EMUL_OP_BTC, FORM_RM_REG, 0},
 	[0xbe] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC8},
-	[0xbf] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC16}, BOTH(0xc0, EMUL_OP_XADD, FORM_RM_REG, 0),
-	[0xc3] = {EMUL_OP_MOV, FORM_RM_REG, FLAG_MEM_ONLY}, /* MOVNTI */
+	[0xbf] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC16},
+	BOTH(0xc0, EMUL_OP_XADD, FORM_RM_REG, 0),
+	[0xc3] = {EMUL_OP_MOV, FORM_RM_REG, FLAG_MOVNTI},
 };
 
 /* Operations that LOCK may precede when they write memory (SDM vol. 2, LOCK). */
@@ -264,6 +269,8 @@ static void take_opcode(struct decoder *d)
 	}
 	insn->cond = insn->opcode & 0xf;
 	insn->op_size = d->opcode.flags & FLAG_BYTE ? 1 : decode_op_size(&d->prefix);
+	if (d->opcode.flags & FLAG_MOVNTI)
+		insn->op_size = MAX(insn->op_size, 4);
 	limit_port_size(insn);
 }
 
@@ -277,7 +284,7 @@ static enum emul_decode_result check_mode(const struct decoder *d)
 		return EMUL_DECODE_UD;
 	if ((flags & FLAG_ONLY64) && !code64)
 		return EMUL_DECODE_UNSUPPORTED;
-	if ((flags & FLAG_MEM_ONLY) &&
+	if ((flags & FLAG_MOVNTI) &&
 		(!d->modrm.is_memory || d->prefix.rep || d->prefix.operand_size))
 		return EMUL_DECODE_UD;
 	if (insn->lock && (insn->dst.kind != EMUL_OPERAND_MEM || !(LOCKABLE & BIT(insn->op))))

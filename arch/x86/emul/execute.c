@@ -130,7 +130,7 @@ static enum emul_result execute_xchg(struct execution *x)
 	return r;
 }
 
-/* The destination is written in either case (SDM vol. 2, CMPXCHG). */
+/* Memory is written in either case (SDM vol. 2, CMPXCHG), a register only if the values match. */
 static enum emul_result execute_cmpxchg(struct execution *x)
 {
 	const struct emul_insn *insn = x->insn;
@@ -144,7 +144,8 @@ static enum emul_result execute_cmpxchg(struct execution *x)
 		return r;
 	alu_compute(EMUL_OP_CMP, acc, old, size, &rflags);
 	equal = rflags & RFLAGS_ZF;
-	r = operand_set(x, &insn->dst, equal ? value : old);
+	if (equal || insn->dst.kind == EMUL_OPERAND_MEM)
+		r = operand_set(x, &insn->dst, equal ? value : old);
 	if (r != EMUL_DONE)
 		return r;
 	if (!equal)
