@@ -340,13 +340,14 @@ static const struct step priority[] = {
 	{ RD, LAPIC_PPR, 0x40 },
 	/* In service: same class waits, TPR does not matter then. */
 	{ EDGE, 0x4f }, { PEND, 0, NONE }, { THRESHOLD, 0, 0 },
+	{ WR, LAPIC_TPR, 0x70 }, { THRESHOLD, 0, 0 }, { WR, LAPIC_TPR, 0 },
 	{ EDGE, 0x50 }, { ACK, 0x50 }, { RD, LAPIC_PPR, 0x50 },
 	/* TPR of the ISR's class: PPR is the whole TPR. */
 	{ WR, LAPIC_TPR, 0x57 }, { RD, LAPIC_PPR, 0x57 }, { WR, LAPIC_TPR, 0x61 },
 	{ RD, LAPIC_PPR, 0x61 }, { WR, LAPIC_TPR, 0 }, { EOI }, { RD, LAPIC_PPR, 0x40 },
 	{ RD, LAPIC_ISR + 0x20, 2 }, { PEND, 0, NONE }, { EOI }, { RD, LAPIC_PPR, 0 },
 	{ PEND, 0, 0x4f }, { EOI },
-	/* nothing in service */
+	/* That EOI found nothing in service. */
 	{ PEND, 0, 0x4f },
 	/* The same vector once in service and once waiting. */
 	{ ACK, 0x4f }, { EDGE, 0x4f }, { EDGE, 0x4f }, { PEND, 0, NONE },
