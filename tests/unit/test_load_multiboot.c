@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Multiboot 1: address fields and ELF, the information structure, and every field that can be wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "tests/unit/test_load.h"
+
+static int setup(void **state)
+{
+	*state = fx_create(MIB(16));
+	fx_mb(*state);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fx_destroy(*state);
+	return 0;
+}
+
+static void address_fields(void **state)
+{
+	struct load_fixture *f = *state;
+	const struct load_entry *e = &f->result.entry;
+
+	memset(fx_at(f, FX_MB_BASE), 0xff, 0x3000);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	assert_memory_equal(fx_at(f, FX_MB_BASE), f->file + FX_MB_START, FX_MB_SIZE);
+	for (unsigned i = 0; i < FX_MB_BSS; i++)
+		assert_int_equal(fx_get(f, FX_MB_BASE + FX_MB_SIZE + i, 1), 0);
+	assert_int_equal(fx_get(f, FX_MB_BASE + FX_MB_SIZE + FX_MB_BSS, 1), 0xff);
+	assert_int_equal(e->mode, LOAD_MODE_FLAT32);
+	assert_int_equal(e->rip, FX_MB_ENTRY);
+	assert_int_equal(e->rax, 0x2badb002);
+	assert_int_equal(e->cr0, 0x31);
+	assert_int_equal(e->cr3 | e->cr4 | e->efer, 0);
+	assert_int_equal(fx_get(f, e->gdt_base + LOAD_CS, 8), LOAD_DESC_CODE32);
+	assert_int_equal(fx_get(f, e->gdt_base + LOAD_DS, 8), LOAD_DESC_DATA);
+}
+
+static void zero_ends_mean_the_whole_file_and_no_bss(void **state)
+{
+	struct load_fixture *f = *state;
+
+	fx_put(f, FX_MB_HEADER + 20, 0, 8);
+	f->req.kernel_size += 0x123;
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	assert_int_equal(f->result.bytes_copied, FX_MB_SIZE + 0x123);
+	assert_int_equal(f->result.bytes_cleared, 0);
+}
+
+static void elf32(void **state)
+{
+	struct load_fixture *f = *state;
+
+	memset(f->file, 0, FX_FILE_MAX);
+	fx_mb_elf32(f);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	assert_memory_equal(fx_at(f, FX_MB_BASE), f->file + FX_ELF_CODE, FX_MB_SIZE);
+	assert_int_equal(f->result.entry.rip, FX_MB_ENTRY);
+	assert_int_equal(f->result.entry.mode, LOAD_MODE_FLAT32);
+	assert_int_equal(f->result.bytes_cleared, FX_MB_BSS);
+}
+
+static void information(void **state)
+{
+	struct load_fixture *f = *state;
+	static uint8_t initrd[5000];
+	gpa_t info, mod, e, at;
+
+	f->req.initrd = initrd;
+	f->req.initrd_size = sizeof(initrd);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	info = f->result.entry.rbx;
+	assert_int_equal(fx_get(f, info, 4), 0x24d);
+	assert_int_equal(fx_get(f, info + 4, 4), 639);
+	assert_int_equal(fx_get(f, info + 8, 4), 15 * 1024 - 64);
+	assert_string_equal(fx_at(f, fx_get(f, info + 16, 4)), "web console=ttyS0");
+	assert_int_equal(fx_get(f, info + 20, 4), 1);
+	mod = fx_get(f, info + 24, 4);
+	assert_int_equal(fx_get(f, mod, 4), f->result.initrd_base);
+	assert_int_equal(fx_get(f, mod + 4, 4), f->result.initrd_base + 5000);
+	assert_int_equal(f->result.initrd_base % PAGE_SIZE, 0);
+	assert_string_equal(fx_at(f, fx_get(f, mod + 8, 4)), "initrd");
+	assert_string_equal(fx_at(f, fx_get(f, info + 64, 4)), "Bulkhead");
+	assert_int_equal(fx_get(f, info + 44, 4), 24 * f->layout.map_count);
+	e = fx_get(f, info + 48, 4);
+	for (unsigned i = 0; i < f->layout.map_count; i++, e += at + 4) {
+		at = fx_get(f, e, 4);
+		assert_int_equal(at, 20);
+		assert_int_equal(fx_get(f, e + 4, 8), f->layout.map[i].base);
+		assert_int_equal(fx_get(f, e + 12, 8), f->layout.map[i].size);
+		assert_int_equal(fx_get(f, e + 20, 4), f->layout.map[i].type);
+	}
+}
+
+static void names_without_arguments(void **state)
+{
+	struct load_fixture *f = *state;
+
+	f->req.cmdline = "";
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	assert_string_equal(fx_at(f, fx_get(f, f->result.entry.rbx + 16, 4)), "web");
+	f->req.name = NULL;
+	f->req.cmdline = "a b";
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	assert_string_equal(fx_at(f, fx_get(f, f->result.entry.rbx + 16, 4)), "a b");
+	assert_int_equal(fx_get(f, f->result.entry.rbx + 20, 8), 0); /* no module */
+}
+
+/* The magic alone is no header: the sum must be right, and it must lie in the first 8 KiB. */
+static void headers_are_searched(void **state)
+{
+	struct load_fixture *f = *state;
+
+	fx_put(f, 0x200, 0x1badb002, 4);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	fx_put(f, FX_MB_HEADER + 8, 0, 4);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
+	f->req.kernel_size = FX_FILE_MAX;
+	memset(f->file, 0, FX_FILE_MAX);
+	fx_mb_flags(f, 8192 - 12, 0);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_INVAL);
+	assert_non_null(strstr(f->result.error, "not an ELF file"));
+	memset(f->file, 0, FX_FILE_MAX);
+	fx_mb_flags(f, 8192 - 8, 0);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
+	memset(f->file, 0, FX_FILE_MAX);
+	fx_mb_flags(f, 0x402, 0);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
+}
+
+static void flags_that_must_be_known(void **state)
+{
+	struct load_fixture *f = *state;
+
+	fx_mb_flags(f, FX_MB_HEADER, 0x10007);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
+	assert_non_null(strstr(f->result.error, "video"));
+	fx_mb_flags(f, FX_MB_HEADER, 0x18003);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
+	assert_non_null(strstr(f->result.error, "unknown requirements 0x8000"));
+	fx_mb_flags(f, FX_MB_HEADER, 0xffff0000);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+}
+
+static void damaged_address_fields(void **state)
+{
+	static const struct fx_damage list[] = {
+		{FX_MB_HEADER + 12, FX_MB_BASE - 1, 4, E_INVAL, "do not fit a header"},
+		{FX_MB_HEADER + 12, FX_MB_BASE + FX_MB_HEADER + 1, 4, E_INVAL,
+			"do not fit a header"},
+		{FX_MB_HEADER + 16, UINT32_MAX, 4, E_INVAL, "do not fit a header"},
+		{FX_MB_HEADER + 16, 0, 4, E_INVAL, "do not fit a header"},
+		{FX_MB_HEADER + 20, FX_MB_BASE, 4, E_INVAL, "load_end_addr"},
+		{FX_MB_HEADER + 20, 1, 4, E_INVAL, "load_end_addr"},
+		{FX_MB_HEADER + 20, FX_MB_BASE + FX_MB_SIZE + 1, 4, E_INVAL, "outside the file"},
+		{FX_MB_HEADER + 24, FX_MB_BASE + FX_MB_SIZE - 1, 4, E_INVAL, "bss_end_addr"},
+		{FX_MB_HEADER + 24, FX_MB_BASE + FX_MB_SIZE, 4, OK, ""},
+		{FX_MB_HEADER + 24, UINT32_MAX, 4, E_RANGE, "does not fit"},
+		{FX_MB_HEADER + 24, MIB(16), 4, E_RANGE, "does not fit"},
+		{FX_MB_HEADER + 28, FX_MB_BASE - 1, 4, E_INVAL, "entry point"},
+		{FX_MB_HEADER + 28, FX_MB_BASE + FX_MB_SIZE, 4, E_INVAL, "entry point"},
+		{FX_MB_HEADER + 28, UINT32_MAX, 4, E_INVAL, "entry point"},
+	};
+
+	assert_int_equal(fx_damage_check(*state, fx_mb, list, ARRAY_SIZE(list)), 0);
+}
+
+static void damaged_elf32(void **state)
+{
+	static const struct fx_damage list[] = {
+		{4, 3, 1, E_INVAL, "class 3"},
+		{18, 62, 2, E_UNSUP, "machine 62"},
+		{42, 56, 2, E_INVAL, "program headers of 56 bytes, not 32"},
+		{28, UINT32_MAX, 4, E_INVAL, "program headers lie outside"},
+		{56, UINT32_MAX, 4, E_INVAL, "segment 0 lies outside"},
+		{64, UINT32_MAX, 4, E_RANGE, "segment 0"},
+		{72, UINT32_MAX, 4, E_RANGE, "segment 0"},
+	};
+	struct load_fixture *f = *state;
+
+	assert_int_equal(fx_damage_check(f, fx_mb_elf32, list, ARRAY_SIZE(list)), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(address_fields, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			zero_ends_mean_the_whole_file_and_no_bss, setup, teardown),
+		cmocka_unit_test_setup_teardown(elf32, setup, teardown),
+		cmocka_unit_test_setup_teardown(information, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_without_arguments, setup, teardown),
+		cmocka_unit_test_setup_teardown(headers_are_searched, setup, teardown),
+		cmocka_unit_test_setup_teardown(flags_that_must_be_known, setup, teardown),
+		cmocka_unit_test_setup_teardown(damaged_address_fields, setup, teardown),
+		cmocka_unit_test_setup_teardown(damaged_elf32, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
