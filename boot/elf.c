@@ -27,7 +27,6 @@ _Static_assert(sizeof(struct elf64_phdr) == 56, "Elf64_Phdr");
 #define EM_X86_64 62
 #define PT_LOAD   1
 #define PF_X      1u
-#define PHNUM_MAX 32u
 
 static const uint8_t ident_wanted[] = {
 	0x7f, 'E', 'L', 'F', 2 /* ELFCLASS64 */, 1 /* ELFDATA2LSB */, 1 /* EV_CURRENT */};
@@ -41,7 +40,7 @@ static int read_header(const void *file, size_t size, struct elf64_ehdr *eh)
 		return E_INVAL;
 	if (eh->type != ET_EXEC || eh->machine != EM_X86_64)
 		return E_INVAL;
-	if (eh->phentsize != sizeof(struct elf64_phdr) || eh->phnum > PHNUM_MAX)
+	if (eh->phentsize != sizeof(struct elf64_phdr))
 		return E_INVAL;
 	if (!range_within(eh->phoff, eh->phnum * sizeof(struct elf64_phdr), size))
 		return E_INVAL;

@@ -282,6 +282,7 @@ static void test_take_page(void **state)
 	assert_int_equal(boot_memmap_take_page(&f.map, 0x9f000), 0);
 	assert_int_equal(boot_memmap_paint(&f.map, 0, 0x1000, BOOT_MEM_FREE), OK);
 	assert_int_equal(boot_memmap_take_page(&f.map, 0x9f000), 0); /* never page 0 */
+	assert_int_equal(type_at(&f.map, 0), BOOT_MEM_FREE);
 	assert_int_equal(boot_memmap_paint(&f.map, 0x5000, 0x8000, BOOT_MEM_FREE), OK);
 	assert_int_equal(boot_memmap_paint(&f.map, 0x8000, 0x9000, BOOT_MEM_FIRMWARE), OK);
 	assert_int_equal(boot_memmap_take_page(&f.map, 0x9f000), 0x7000);
