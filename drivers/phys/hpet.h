@@ -14,7 +14,7 @@
 struct hpet {
 	volatile uint8_t *regs;
 	uint64_t period_fs; /* femtoseconds per count */
-	uint64_t saved_config;
+	uint32_t saved_config;
 };
 
 /* E_NOENT if what answers at regs is no counting HPET. Turns the counter on. */

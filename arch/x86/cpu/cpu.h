@@ -39,6 +39,11 @@ _Static_assert(offsetof(struct tss64, ist) == 36, "TSS, SDM vol. 3");
 #define CPU_MAIN_STACK  KIB(40)
 #define CPU_MAIN_SIZE   KIB(16)
 
+/* Interrupt stack table indices. */
+#define IST_NMI 1u
+#define IST_DF  2u
+#define IST_MC  3u
+
 struct cpu {
 	struct cpu *self; /* must be first: gs_self() */
 	uint32_t index;   /* 0 is the boot CPU; dense */
@@ -71,6 +76,11 @@ static inline struct cpu *this_cpu(void)
 /* The number of CPUs that came up, and each of them by index; NULL beyond. */
 unsigned cpu_count(void);
 struct cpu *cpu_get(unsigned index);
+
+/* From linker/hypervisor.lds, page aligned. */
+extern char hv_start[], hv_text_start[], hv_text_end[], hv_rodata_start[], hv_rodata_end[],
+	hv_data_start[], hv_data_end[], hv_symbols_start[], hv_end[];
+extern char hv_boot_stacks[]; /* the boot CPU's stacks, in the data segment: entry.S */
 
 /* First thing on the boot CPU: GS base, GDT, TSS and IDT, so that from here on a fault is a panic screen. */
 void cpu_init_boot(void);

@@ -52,6 +52,9 @@ static inline hpa_t virt_to_phys(const void *p)
  */
 void host_map_init_early(hpa_t hv_phys);
 
+/* Supplied by hv/core: `pages` contiguous cleared frames of the hypervisor's own; 0: none left. */
+hpa_t frame_alloc_hv(unsigned pages);
+
 /*
  * Build the tables from frame_alloc_hv() and switch this CPU to them; sets the control registers. All
  * pointers in bi are still physical. E_NOMEM, E_UNSUP.
