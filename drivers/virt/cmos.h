@@ -25,11 +25,12 @@ struct cmos {
 	uint8_t ram
 		[CMOS_RAM_SIZE]; /* registers A, B and alarms live here; time only while not running */
 	uint8_t flags;           /* register C without IRQF */
-	bool running;            /* SET = 0 and the divider counts */
-	uint8_t weekday_shift;  /* what the guest's day of week is ahead of the calendar's, 0-6 */
-	uint64_t epoch_seconds; /* clock value (seconds since 1970) at epoch_ns */
-	ns_t epoch_ns;
-	uint64_t seconds_seen; /* clock value up to which updates have been accounted */
+	bool dividing;           /* the divider counts (DV = 010) */
+	bool running;            /* and the time is updated (SET = 0) */
+	uint8_t weekday_shift; /* what the guest's day of week is ahead of the calendar's, 0-6 */
+	ns_t divider_start;    /* when the divider was at 0, modulo 2^64 */
+	uint64_t clock_base;   /* clock value (cmos.c) at divider_start, modulo 2^64 */
+	uint64_t updates_seen; /* clock value up to which updates have been accounted */
 	uint64_t alarm_at;     /* clock value of the next alarm, UINT64_MAX if none */
 	uint64_t periods_seen; /* periodic intervals accounted */
 };
