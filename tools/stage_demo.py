@@ -16,13 +16,17 @@ DEMO = pathlib.Path(__file__).resolve().parent.parent / "guests" / "demo"
 INITRD_FILES = {"etc/inittab": "inittab", "etc/rc": "rc", "etc/profile": "profile"}
 
 
-def stage(out, beacon, kernel):
-    images = pathlib.Path(out) / "images"
-    images.mkdir(parents=True, exist_ok=True)
+def write_initrd(out):
     files = {name: DEMO / source for name, source in INITRD_FILES.items()}
     busybox = fetch_debian.fetch("busybox")
     busybox.chmod(0o755)
-    (images / "initrd.img").write_bytes(initrd.make_initrd(busybox, files))
+    pathlib.Path(out).write_bytes(initrd.make_initrd(busybox, files))
+
+
+def stage(out, beacon, kernel):
+    images = pathlib.Path(out) / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    write_initrd(images / "initrd.img")
     shutil.copyfile(fetch_debian.fetch(kernel), images / "vmlinuz")
     shutil.copyfile(beacon, images / "beacon.elf")
     shutil.copyfile(DEMO / "bulkhead.toml", pathlib.Path(out) / "bulkhead.toml")

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a boot test is, and how one is run.
+
+A test is data: a configuration with its files becomes an image (tools/image.py), the image boots in
+an emulator (tools/emulate), and the console is compared with what the test says. Tests live in
+tests/boot/test_*.py, each with a list TESTS of BootTest. Nothing is ever tried twice.
+"""
+import dataclasses
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tools"))
+import fetch_debian  # noqa: E402  (a tool of this tree)
+import stage_demo  # noqa: E402
+
+
+def load_emulate():
+    """tools/emulate as a module."""
+    loader = importlib.machinery.SourceFileLoader("emulate", str(TOP / "tools" / "emulate"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("emulate", loader))
+    loader.exec_module(module)
+    return module
+
+
+emulate = load_emulate()
+
+
+@dataclasses.dataclass(frozen=True)
+class Expect:
+    """Wait until the expression is seen behind the previous step's match."""
+    expression: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Send:
+    """Wait for the expression likewise, then type: C escapes are decoded, nothing is added."""
+    after: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class BootTest:
+    """One boot. Expressions are Python's with re.MULTILINE, on the console without colours."""
+    name: str
+    config: str = ""  # the text of bulkhead.toml
+    # Path below bulkhead/ → contents: a path below the top of the tree, bytes, or a function that
+    # gives a path, such as debian_kernel.
+    files: dict[str, str | bytes | Callable[[], os.PathLike]] = dataclasses.field(
+        default_factory=dict)
+    folder: str = ""  # instead of both: a folder below the top of the tree with bulkhead.toml
+    checked: bool = True  # False: a configuration that the host tool refuses boots all the same
+    platforms: tuple[str, ...] = ("bochs-vmx",)
+    cpus: int = 2
+    memory: int = 512
+    cpu_model: str = ""
+    timeout: int = 120  # wall seconds on a slow, busy machine
+    steps: tuple[Expect | Send, ...] = ()
+    ends: str = ""  # emulate's last word; default: matched if the last step is Expect, else poweroff
+    lines: tuple[str, ...] = ()  # each must match somewhere, in any order
+    forbidden: tuple[str, ...] = ("PANIC",)  # none may match anywhere
+    check: Callable[[str], str | None] | None = None  # judges the console; returns what is wrong
+
+    def expected_end(self):
+        if self.ends:
+            return self.ends
+        return "matched" if self.steps and isinstance(self.steps[-1], Expect) else "poweroff"
+
+
+fetching = threading.Lock()
+
+
+@functools.cache
+def fetched(name):
+    return fetch_debian.fetch(name)
+
+
+def debian_kernel():
+    """Debian's small kernel, the quick one; an ACPI MADT is needed for more than one CPU."""
+    with fetching:
+        return fetched("kernel-cloud")
+
+
+def debian_kernel_generic():
+    """Debian's ordinary kernel, the one of the demo."""
+    with fetching:
+        return fetched("kernel")
+
+
+def demo_initrd():
+    """The demo guest's initial RAM disk: says `demo: ready`, then gives a shell."""
+    with fetching:
+        return made_initrd()
+
+
+@functools.cache
+def made_initrd():
+    path = TOP / "build" / "boot-test" / "demo-initrd.img"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stage_demo.write_initrd(path)
+    return path
+
+
+class Failure(Exception):
+    """A test did not pass; the text says why."""
+
+
+@dataclasses.dataclass
+class Runner:
+    efi: pathlib.Path
+    tool: pathlib.Path
+    work: pathlib.Path
+
+    def run(self, test, platform, label):
+        """Run a test on a platform; Failure if it does not pass. The log is work/LABEL.log."""
+        directory = self.work / label
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        log = self.work / f"{label}.log"
+        log.write_bytes(b"")
+        image = directory / "disk.img"
+        self.build(test, directory, image, log)
+        end, status = self.boot(test, platform, image, log)
+        text = plain_text(log)
+        problems = list(judge(test, text, end, status))
+        if problems:
+            raise Failure("; ".join(problems))
+        shutil.rmtree(directory)
+
+    def build(self, test, directory, image, log):
+        folder = TOP / test.folder if test.folder else stage(test, directory / "files")
+        tool = self.tool if test.checked else unchecked_tool(test, directory)
+        run = subprocess.run([sys.executable, TOP / "tools" / "image.py", image, self.efi,
+                              folder / "bulkhead.toml", tool], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, check=False)
+        log.write_bytes(run.stdout)
+        if run.returncode:
+            raise Failure("no image")
+
+    def boot(self, test, platform, image, log):
+        """Run the emulator; returns its last word and its status."""
+        command = ["setpriv", "--pdeathsig", "TERM", TOP / "tools" / "emulate", platform, image,
+                   "--cpus", str(test.cpus), "--memory", str(test.memory),
+                   "--timeout", str(test.timeout)]
+        if test.cpu_model:
+            command += ["--cpu-model", test.cpu_model]
+        command += step_arguments(test.steps)
+        with open(log, "ab") as file:
+            run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file,
+                                 stderr=subprocess.PIPE, check=False)
+            file.write(b"\n" + run.stderr)
+        word = re.search(rb"^emulate: (\w+) after [0-9.]+ s\s*\Z", run.stderr, re.MULTILINE)
+        return (word.group(1).decode() if word else "no last word"), run.returncode
+
+
+def step_arguments(steps):
+    """Typing nothing is waiting."""
+    arguments = []
+    for number, step in enumerate(steps, 1):
+        if isinstance(step, Send):
+            arguments += ["--send", step.after, step.text]
+        elif number == len(steps):
+            arguments += ["--until", step.expression]
+        else:
+            arguments += ["--send", step.expression, ""]
+    return arguments
+
+
+def stage(test, folder):
+    """Put the configuration and its files into `folder`."""
+    folder.mkdir()
+    (folder / "bulkhead.toml").write_text(test.config, encoding="utf-8")
+    for name, source in test.files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, bytes):
+            target.write_bytes(source)
+            continue
+        try:
+            shutil.copyfile(source() if callable(source) else TOP / source, target)
+        except (OSError, fetch_debian.FetchError) as e:
+            raise Failure(str(e)) from e
+    return folder
+
+
+def unchecked_tool(test, directory):
+    """Stands in for the host tool: lists the files, checks nothing."""
+    tool = directory / "list-files"
+    listing = directory / "list"
+    listing.write_text("".join(f"{name}\n" for name in test.files), encoding="utf-8")
+    tool.write_text(f"#!/bin/sh\ncat '{listing}'\n", encoding="utf-8")
+    tool.chmod(0o755)
+    return tool
+
+
+def plain_text(log):
+    return emulate.Script.CONTROL.sub("", log.read_bytes().decode("utf-8", "replace"))
+
+
+def judge(test, text, end, status):
+    """What is wrong with a run, as sentences."""
+    console = text.rpartition("\nemulate: ")[0]
+    if end != test.expected_end() or status != emulate.STATUS[end]:
+        waiting = re.search(r"still waiting for: .*", text)
+        yield (f"ended with '{end}' (status {status}), not '{test.expected_end()}'"
+               + (f", {waiting.group()}" if waiting else ""))
+    for line in test.lines:
+        if not re.search(line, console, re.MULTILINE):
+            yield f"missing: {line}"
+    for line in test.forbidden:
+        match = re.search(line, console, re.MULTILINE)
+        if match:
+            yield f"forbidden: {match.group()!r}"
+    problem = test.check(console) if test.check else None
+    if problem:
+        yield problem
+
+
+def timed(function, *arguments):
+    """(what went wrong or None, seconds)"""
+    start = time.monotonic()
+    try:
+        function(*arguments)
+        problem = None
+    except Failure as e:
+        problem = str(e)
+    return problem, time.monotonic() - start
