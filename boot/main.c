@@ -9,6 +9,11 @@
 #define FAILURE_PAUSE_US 5000000u /* time to read the message before a boot menu covers it */
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st);
+/*
+ * gnu-efi's start code calls efi_main, or from 3.0.18 on _entry, which its library would supply
+ * together with memcpy and more that hv/lib has.
+ */
+EFI_STATUS _entry(EFI_HANDLE image, EFI_SYSTEM_TABLE *st) __attribute__((alias("efi_main")));
 
 static EFI_STATUS start(struct loader *l, EFI_HANDLE image)
 {
