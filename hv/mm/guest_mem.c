@@ -33,11 +33,8 @@ void *guest_mem_map(const struct guest_mem *mem, gpa_t gpa, uint64_t size, uint6
 	if (!r)
 		return NULL;
 	offset = r->offset + (gpa - r->base);
-	if (offset >= mem->ram_size)
-		return NULL;
 	in_chunk = offset % GUEST_CHUNK_SIZE;
 	piece = MIN(GUEST_CHUNK_SIZE - in_chunk, r->size - (gpa - r->base));
-	piece = MIN(piece, mem->ram_size - offset);
 	chunk = mem->chunk[offset / GUEST_CHUNK_SIZE];
 	if (!chunk || size > piece)
 		return NULL;
@@ -50,8 +47,6 @@ bool guest_mem_is_ram(const struct guest_mem *mem, gpa_t gpa, uint64_t size)
 {
 	uint64_t left;
 
-	if (size > mem->ram_size || gpa > UINT64_MAX - size)
-		return false;
 	for (; size; gpa += left, size -= left) {
 		if (!guest_mem_map(mem, gpa, 1, &left))
 			return false;

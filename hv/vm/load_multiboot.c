@@ -102,7 +102,7 @@ static int addresses_parse(struct load_ctx *ctx, uint64_t offset, struct load_im
 	if (load_file_read(ctx, offset, &h, sizeof(h)))
 		return load_fail(ctx, E_INVAL, "Multiboot: the file ends in the header");
 	before = (uint64_t)h.header_addr - h.load_addr;
-	if (h.load_addr > h.header_addr || before > offset)
+	if (before > offset) /* also where load_addr is above header_addr: before is then huge */
 		return load_fail(ctx, E_INVAL,
 			"Multiboot: load_addr 0x%x and header_addr 0x%x do not fit a header at 0x%x",
 			h.load_addr, h.header_addr, (unsigned)offset);

@@ -72,6 +72,7 @@ static const uint8_t *table(const struct fixture *f, uint64_t gpa, const char *s
 {
 	const uint8_t *t = at(f, gpa);
 
+	assert_int_equal(gpa % 16, 0);
 	assert_memory_equal(t, signature, 4);
 	assert_true(gpa + get(t + 4, 4) <= BASE + f->acpi.used);
 	assert_int_equal(sum(t, get(t + 4, 4)), 0);
@@ -213,8 +214,8 @@ static bool contains(const uint8_t *p, uint64_t size, const void *what, uint64_t
 static void dsdt_agrees_with_the_header(void **state)
 {
 	/* NameOp \_S5_, PackageOp, length, 4 elements, BytePrefix SLP_TYPa, SLP_TYPb */
-	static const uint8_t s5[] = {8, '_', 'S', '5', '_', 0x12, 8, 4, 0x0a, ACPI_SLP_TYP_S5,
-		0x0a, ACPI_SLP_TYP_S5, 0, 0};
+	static const uint8_t s5[] = {8, '_', 'S', '5', '_', 0x12, 8, 4, 0x0a, ACPI_SLP_TYP_S5, 0x0a,
+		ACPI_SLP_TYP_S5, 0, 0};
 	static const uint32_t ecam[2] = {ACPI_ECAM_BASE, ACPI_ECAM_SIZE};
 	static const uint32_t window[2] = {ACPI_PCI_WINDOW_BASE, ACPI_PCI_WINDOW_LIMIT};
 	static const uint32_t hpet = ACPI_HPET_BASE;
