@@ -12,6 +12,7 @@
 #define I8042_STATUS 4
 
 #define I8042_QUEUE 8
+#define I8042_RAM   32
 
 struct i8042_env {
 	void (*reset)(void *ctx); /* the CPU reset line was pulsed */
@@ -22,8 +23,8 @@ struct i8042 {
 	struct i8042_env env;
 	struct irq_line irq; /* IRQ1 */
 	uint8_t status;
-	uint8_t output;  /* the output buffer, valid while OBF is set */
-	uint8_t ram[32]; /* ram[0] is the command byte */
+	uint8_t output;         /* the output buffer, valid while OBF is set */
+	uint8_t ram[I8042_RAM]; /* ram[0] is the command byte */
 	uint8_t output_port;
 	uint8_t command;     /* controller command waiting for its data byte, or 0 */
 	uint8_t key_command; /* keyboard command waiting for its data byte, or 0 */
