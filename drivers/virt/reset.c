@@ -29,7 +29,7 @@ void reset_reset(struct reset *r, ns_t now UNUSED)
 
 uint32_t reset_read(struct reset *r, unsigned offset, unsigned size, ns_t now UNUSED)
 {
-	uint32_t value = size >= 4 ? 0xffffffff : (1u << (8 * size)) - 1;
+	uint32_t value = mask_bytes(size);
 
 	if (offset == RESET_PORT92)
 		return (value & ~0xffu) | r->port92;
