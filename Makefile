@@ -26,6 +26,9 @@ IMPURE_DIRS  := arch/x86/cpu drivers/phys hv/core
 IMPURE_SRCS  := $(foreach d,$(IMPURE_DIRS),$(wildcard $(d)/*.c))
 ASM_SRCS     := $(foreach d,arch/x86/cpu arch/x86/vmx,$(wildcard $(d)/*.S))
 BOOT_SRCS    := $(wildcard boot/*.c)
+BOOT_PURE_SRCS := boot/convert.c boot/elf.c boot/memmap.c boot/paging.c
+# The loader asks the config which files to load, with the hypervisor's own parser.
+BOOT_SHARED_SRCS := hv/lib/fmt.c hv/lib/string.c $(wildcard hv/config/*.c)
 UNIT_SRCS    := $(wildcard tests/unit/test_*.c)
 FAKE_SRCS    := $(wildcard tests/fakes/*.c)
 FUZZ_SRCS    := $(wildcard tests/fuzz/fuzz_*.c)
@@ -43,7 +46,7 @@ TARGET_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-wa
 HOST_CC := $(CC)
 HOST_CFLAGS := $(COMMON) -O1 -g -DHOST_BUILD -fsanitize=address,undefined \
           -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-EFI_CFLAGS := -std=gnu11 -I. -I/usr/include/efi -I/usr/include/efi/x86_64 $(WARN) -O2 -g -ffreestanding -fpic \
+EFI_CFLAGS := -std=gnu11 -I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(WARN) -O2 -g -ffreestanding -fpic \
           -fshort-wchar -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing \
           -fcf-protection=none -DGNU_EFI_USE_MS_ABI -DBULKHEAD_VERSION='"$(VERSION)"'
 EFI_LIB := /usr/lib
@@ -103,20 +106,22 @@ $(HV_ELF): $(BUILD)/gen/symbols.o linker/hypervisor.lds $(HV_OBJS)
 
 # ---- The loader: BOOTX64.EFI with the hypervisor inside --------------------------------------------
 EFI := $(BUILD)/BOOTX64.EFI
-BOOT_OBJS := $(patsubst boot/%.c,$(BUILD)/boot/%.o,$(BOOT_SRCS)) $(BUILD)/boot/hypervisor_blob.o
-$(BUILD)/boot/%.o: boot/%.c $(FLAGS_STAMP)
+BOOT_OBJS := $(patsubst %.c,$(BUILD)/efi/%.o,$(BOOT_SRCS) $(BOOT_SHARED_SRCS)) \
+             $(BUILD)/efi/hypervisor_blob.o
+$(BUILD)/efi/%.o: %.c $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/boot/hypervisor_blob.o: boot/hypervisor_blob.S $(HV_ELF)
+$(BUILD)/efi/hypervisor_blob.o: boot/hypervisor_blob.S $(HV_ELF)
 	@mkdir -p $(@D)
 	$(Q)$(OBJCOPY) --strip-all $(HV_ELF) $(BUILD)/hypervisor.stripped.elf
 	$(Q)$(CC) -I$(BUILD) -c $< -o $@
 
+# -z defs: an undefined symbol would otherwise link, and jump to 0 at run time.
 $(BUILD)/loader.so: $(BOOT_OBJS)
-	$(Q)$(LD) -nostdlib -znocombreloc -shared -Bsymbolic --no-warn-rwx-segments -z noexecstack \
+	$(Q)$(LD) -nostdlib -znocombreloc -shared -Bsymbolic --no-warn-rwx-segments -z noexecstack -z defs \
 		-T $(EFI_LIB)/elf_x86_64_efi.lds $(EFI_LIB)/crt0-efi-x86_64.o $(BOOT_OBJS) \
-		-L$(EFI_LIB) -lefi -lgnuefi -o $@
+		-L$(EFI_LIB) -lgnuefi -o $@
 
 $(EFI): $(BUILD)/loader.so
 	$(Q)$(OBJCOPY) -j .text -j .sdata -j .data -j .rodata -j .hypervisor -j .dynamic -j .dynsym -j .rel \
@@ -124,7 +129,7 @@ $(EFI): $(BUILD)/loader.so
 	@printf 'built %s: %s bytes\n' $@ $$(stat -c %s $@)
 
 # ---- Host unit tests --------------------------------------------------------------------------------
-HOST_LIB_SRCS := $(filter-out hv/lib/string.c,$(PURE_SRCS)) $(FAKEABLE_SRCS) $(FAKE_SRCS)
+HOST_LIB_SRCS := $(filter-out hv/lib/string.c,$(PURE_SRCS)) $(FAKEABLE_SRCS) $(FAKE_SRCS) $(BOOT_PURE_SRCS)
 HOST_OBJS := $(patsubst %.c,$(BUILD)/host/%.o,$(HOST_LIB_SRCS))
 UNIT_BINS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRCS))
 

@@ -137,7 +137,7 @@ struct vm_exit {
 			bool walking; /* the CPU was reading the guest's own page tables */
 		} stage2;
 		struct {
-			uint8_t vector;
+			uint8_t vector, type; /* type: enum event_type */
 			bool has_error;
 			uint32_t error;
 			uint64_t qualification; /* #DB: bits to set in DR6 */
@@ -181,6 +181,8 @@ struct vcpu;
 #define VCPU_REINJECT 0x2u /* v->reinject is valid */
 #define VCPU_EVENT    0x4u /* an event or interrupt may be deliverable */
 #define VCPU_LEAVE    0x8u /* leave the run loop */
+
+struct pt_format;
 
 struct vcpu_hooks {
 	/*
@@ -236,6 +238,7 @@ struct virt_caps {
 
 struct virt_ops {
 	const char *name; /* "VT-x", "AMD-V" */
+	const struct pt_format *stage2_format;
 
 	/* On every CPU, before enabling. On failure *reason is a sentence for the user. */
 	int (*cpu_check)(struct virt_caps *caps, const char **reason);
@@ -258,6 +261,8 @@ struct virt_ops {
 	void (*reg_write)(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
 	void (*pdpte_set)(struct vcpu *v, const uint64_t pdpte[4]);
 	void (*tsc_offset_set)(struct vcpu *v, uint64_t offset);
+	/* The instruction at v->rip is complete: go on at rip, end its shadow, raise a due single step. */
+	void (*instruction_done)(struct vcpu *v, uint64_t rip);
 	uint32_t (*interruptibility)(struct vcpu *v); /* VCPU_BLOCKED_* bits */
 	void (*flush_guest_tlb)(struct vcpu *v);      /* the guest's own translations */
 	void (*flush_stage2)(struct vcpu *v);         /* on this CPU, all that used this root */

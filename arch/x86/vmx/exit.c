@@ -37,6 +37,9 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e, uint64_t qualifi
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
 
 	e->exception.vector = (uint8_t)(info & INTR_INFO_VECTOR);
+	e->exception.type = (info >> INTR_INFO_TYPE_SHIFT) & INTR_INFO_TYPE_MASK;
+	if (e->exception.type >= EVENT_SOFT_INTERRUPT)
+		e->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
 	e->exception.qualification = qualification;
 	e->exception.has_error = info & INTR_INFO_ERROR_VALID;
 	if (e->exception.has_error)
@@ -195,15 +198,11 @@ static void decode_exit(struct vcpu *v, struct vm_exit *e)
 		row->decode(v, e, vmread(VMCS_EXIT_QUALIFICATION));
 }
 
-/* Step over the completed instruction: RIP, the shadow of STI or MOV SS, and a pending single step. */
-static void next_instruction(struct vcpu *v, const struct vm_exit *e)
+/* RIP, the shadow of STI or MOV SS, and a pending single step. */
+void vmx_instruction_done(struct vcpu *v, uint64_t rip)
 {
-	uint64_t rip = v->rip + e->insn_len, shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	/* Only code in the low 4 GiB can be 32-bit code, whose IP wraps. */
-	if (UNLIKELY((rip ^ v->rip) >> 32) &&
-		!(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS) & SEG_ATTR_L))
-		rip &= UINT32_MAX;
 	vcpu_rip_write(v, rip);
 	if (UNLIKELY(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
@@ -211,6 +210,17 @@ static void next_instruction(struct vcpu *v, const struct vm_exit *e)
 	if (UNLIKELY(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
 		vmwrite(VMCS_GUEST_PENDING_DEBUG,
 			vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+static void next_instruction(struct vcpu *v, const struct vm_exit *e)
+{
+	uint64_t rip = v->rip + e->insn_len;
+
+	/* Only code in the low 4 GiB can be 32-bit code, whose IP wraps. */
+	if (UNLIKELY((rip ^ v->rip) >> 32) &&
+		!(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS) & SEG_ATTR_L))
+		rip &= UINT32_MAX;
+	vmx_instruction_done(v, rip);
 }
 
 static void inject(struct vcpu_event *event)

@@ -9,6 +9,7 @@
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/segment.h"
 #include "arch/x86/defs/vmx.h"
+#include "arch/x86/mm/pt.h"
 #include "arch/x86/vmx/vmx.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "hv/mm/memory.h"
@@ -302,6 +303,7 @@ void vmx_state_get(struct vcpu *v, struct vcpu_state *s)
 
 const struct virt_ops vmx_ops = {
 	.name = "VT-x",
+	.stage2_format = &pt_format_ept,
 	.cpu_check = vmx_cpu_check,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,
@@ -315,6 +317,7 @@ const struct virt_ops vmx_ops = {
 	.reg_write = vmx_reg_write,
 	.pdpte_set = vmx_pdpte_set,
 	.tsc_offset_set = vmx_tsc_offset_set,
+	.instruction_done = vmx_instruction_done,
 	.interruptibility = vmx_interruptibility,
 	.flush_guest_tlb = vmx_flush_guest_tlb,
 	.flush_stage2 = vmx_flush_stage2,

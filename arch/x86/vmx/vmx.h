@@ -53,6 +53,7 @@ void vmx_flush_stage2(struct vcpu *v);
 
 /* exit.c */
 void vmx_run(struct vcpu *v);
+void vmx_instruction_done(struct vcpu *v, uint64_t rip);
 
 /* entry.S: 0 after a VM exit, 1 when the entry instruction itself failed. */
 int vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The registry of trapped ranges: one for a guest's ports, one for its memory. Ranges are added while the guest
+ * is built, overlap is refused, and bus_seal() ends that: lookups then need no lock. A device's own
+ * lock is taken here, before its first register is touched.
+ */
+#ifndef HV_IO_BUS_H
+#define HV_IO_BUS_H
+
+#include "hv/lib/lock.h"
+#include "hv/lib/types.h"
+
+#define BUS_RANGES_MAX 32
+
+struct bus_range {
+	uint64_t base, size;
+	/* offset is from base; the access lies inside the range. */
+	uint64_t (*read)(void *ctx, uint64_t offset, unsigned size);
+	void (*write)(void *ctx, uint64_t offset, unsigned size, uint64_t value);
+	void *ctx;
+	struct spinlock *lock; /* may be NULL: only the vCPU's own CPU reaches the device */
+};
+
+struct bus {
+	struct bus_range range[BUS_RANGES_MAX]; /* sorted by base */
+	unsigned count;
+	bool sealed;
+};
+
+/* E_BUSY: overlaps or sealed; E_NOMEM: too many; E_INVAL: empty, or wraps. */
+int bus_add(struct bus *b, const struct bus_range *range) MUST_CHECK;
+void bus_seal(struct bus *b);
+
+/* The range that holds all of [address, address + size), or NULL. */
+const struct bus_range *bus_find(const struct bus *b, uint64_t address, unsigned size);
+
+/* False: nobody is there; *value is all ones then, as an undriven bus reads. */
+bool bus_read(const struct bus *b, uint64_t address, unsigned size, uint64_t *value);
+bool bus_write(const struct bus *b, uint64_t address, unsigned size, uint64_t value);
+
+#endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Accesses that need the instruction: memory that is not RAM, and string I/O. The decoder and executor are
+ * pure (arch/x86/emul); this file gives them the vCPU's state, its page walk, RAM and devices.
+ *
+ * What answers outside RAM: a device of the MMIO bus; in the PC's legacy and PCI holes an undriven bus
+ * (reads all ones, writes vanish); anywhere else the guest has touched memory that it does not own and stops.
+ */
+#include "arch/x86/defs/cr.h"
+#include "arch/x86/emul/execute.h"
+#include "arch/x86/emul/walk.h"
+#include "hv/lib/fmt.h"
+#include "hv/lib/string.h"
+#include "hv/vm/vm.h"
+
+struct emulation {
+	struct vm_cpu *c;
+	struct vcpu_state state;
+	struct walk_env walk;
+	unsigned cpl;
+	/* One translation that the exit itself told us. */
+	bool known;
+	gva_t known_gva;
+	gpa_t known_gpa;
+};
+
+/* The PC's holes, where a probe finds nothing: VGA and option ROMs; ECAM, PCI window and chipset. */
+static const struct {
+	gpa_t base, end;
+} holes[] = {
+	{0xa0000, 0xc0000},
+	{0xb0000000, 0x100000000},
+};
+
+static bool in_hole(gpa_t gpa)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(holes); i++) {
+		if (gpa >= holes[i].base && gpa < holes[i].end)
+			return true;
+	}
+	return false;
+}
+
+static int walk_read(void *opaque, gpa_t gpa, unsigned size, uint64_t *value)
+{
+	struct emulation *em = opaque;
+
+	*value = 0;
+	return guest_mem_read(&em->c->vm->mem, gpa, value, size);
+}
+
+static int walk_cmpxchg(void *opaque, gpa_t gpa, unsigned size, uint64_t old, uint64_t value)
+{
+	struct emulation *em = opaque;
+	void *entry = guest_mem_map(&em->c->vm->mem, gpa, size, NULL);
+	uint32_t old32 = (uint32_t)old;
+	bool done;
+
+	if (!entry)
+		return E_RANGE;
+	if (size == 8)
+		done = __atomic_compare_exchange_n(
+			(uint64_t *)entry, &old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	else
+		done = __atomic_compare_exchange_n((uint32_t *)entry, &old32, (uint32_t)value,
+			false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return done ? OK : E_BUSY;
+}
+
+/* One page's worth of translation. */
+static enum emul_result translate(
+	struct emulation *em, struct emul_ctx *ctx, gva_t gva, unsigned access, gpa_t *gpa)
+{
+	struct walk_out out;
+	int status;
+
+	if (em->known && (gva ^ em->known_gva) < PAGE_SIZE) {
+		*gpa = align_down(em->known_gpa, PAGE_SIZE) | (gva & (PAGE_SIZE - 1));
+		return EMUL_DONE;
+	}
+	status = walk_translate(&em->walk, gva, access, &out);
+	if (status == OK) {
+		*gpa = out.gpa;
+		return EMUL_DONE;
+	}
+	if (status == E_BUSY)
+		return EMUL_AGAIN;
+	if (status == E_FAULT) {
+		ctx->fault = (struct emul_fault){14, true, out.error_code, gva};
+		return EMUL_FAULT;
+	}
+	vm_stop(em->c->vm, STOP_FAILED, "page tables outside its memory, reached from 0x%lx",
+		(unsigned long)gva);
+	return EMUL_STOP;
+}
+
+static enum emul_result physical_access(
+	struct emulation *em, gpa_t gpa, void *buf, unsigned size, bool write)
+{
+	struct vm *vm = em->c->vm;
+	uint64_t value = 0;
+
+	if (guest_mem_is_ram(&vm->mem, gpa, size)) {
+		int status = write ? guest_mem_write(&vm->mem, gpa, buf, size)
+				   : guest_mem_read(&vm->mem, gpa, buf, size);
+		return status == OK ? EMUL_DONE : EMUL_STOP;
+	}
+	if (write) {
+		memcpy(&value, buf, size);
+		if (bus_write(&vm->mmio, gpa, size, value))
+			return EMUL_DONE;
+	} else {
+		bool there = bus_read(&vm->mmio, gpa, size, &value);
+
+		memcpy(buf, &value, size);
+		if (there)
+			return EMUL_DONE;
+	}
+	if (in_hole(gpa))
+		return EMUL_DONE;
+	vm_stop(vm, STOP_FAILED, "%s memory that is not its own at 0x%lx",
+		write ? "wrote to" : "read", (unsigned long)gpa);
+	return EMUL_STOP;
+}
+
+/* A linear access of at most 8 bytes: both pages are translated before the first byte moves. */
+static enum emul_result linear_access(
+	struct emul_ctx *ctx, gva_t gva, void *buf, unsigned size, unsigned access, bool write)
+{
+	struct emulation *em = ctx->opaque;
+	unsigned first = (unsigned)MIN((uint64_t)size, PAGE_SIZE - (gva & (PAGE_SIZE - 1)));
+	unsigned kind = (access & EMUL_ACCESS_WRITE || write ? WALK_WRITE : 0) |
+			(em->cpl == 3 ? WALK_USER : 0);
+	gpa_t gpa[2];
+	enum emul_result result = translate(em, ctx, gva, kind, &gpa[0]);
+
+	if (result == EMUL_DONE && first < size)
+		result = translate(em, ctx, gva + first, kind, &gpa[1]);
+	if (result == EMUL_DONE)
+		result = physical_access(em, gpa[0], buf, first, write);
+	if (result == EMUL_DONE && first < size)
+		result = physical_access(em, gpa[1], (char *)buf + first, size - first, write);
+	return result;
+}
+
+static enum emul_result emul_read(
+	struct emul_ctx *ctx, gva_t gva, void *buf, unsigned size, unsigned access)
+{
+	return linear_access(ctx, gva, buf, size, access, false);
+}
+
+static enum emul_result emul_write(
+	struct emul_ctx *ctx, gva_t gva, const void *buf, unsigned size, unsigned access)
+{
+	uint64_t copy = 0;
+
+	memcpy(&copy, buf, MIN(size, 8u));
+	return linear_access(ctx, gva, &copy, MIN(size, 8u), access, true);
+}
+
+static enum emul_result emul_probe_write(struct emul_ctx *ctx, gva_t gva, unsigned size)
+{
+	struct emulation *em = ctx->opaque;
+	unsigned kind = WALK_WRITE | (em->cpl == 3 ? WALK_USER : 0);
+	gva_t last = gva + size - 1;
+	gpa_t gpa;
+	enum emul_result result = translate(em, ctx, gva, kind, &gpa);
+
+	if (result == EMUL_DONE && (gva ^ last) >= PAGE_SIZE)
+		result = translate(em, ctx, align_down(last, PAGE_SIZE), kind, &gpa);
+	return result;
+}
+
+static enum emul_result emul_io_in(
+	struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t *value)
+{
+	struct emulation *em = ctx->opaque;
+	uint64_t v;
+
+	bus_read(&em->c->vm->ports, port, size, &v);
+	*value = (uint32_t)v;
+	return EMUL_DONE;
+}
+
+static enum emul_result emul_io_out(
+	struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t value)
+{
+	struct emulation *em = ctx->opaque;
+
+	bus_write(&em->c->vm->ports, port, size, value);
+	return EMUL_DONE;
+}
+
+static void emul_segment(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emul_seg *seg)
+{
+	const struct emulation *em = ctx->opaque;
+	const struct segment *s = &em->state.seg[reg];
+
+	_Static_assert((int)EMUL_GS == (int)SEG_GS && (int)EMUL_ES == (int)SEG_ES, "numbering");
+	_Static_assert(EMUL_SEG_UNUSABLE == SEG_ATTR_UNUSABLE && EMUL_SEG_L == SEG_ATTR_L, "attr");
+	*seg = (struct emul_seg){s->base, s->limit, s->attr};
+}
+
+static const struct emul_env env = {
+	.read = emul_read,
+	.write = emul_write,
+	.probe_write = emul_probe_write,
+	.io_in = emul_io_in,
+	.io_out = emul_io_out,
+	.segment = emul_segment,
+};
+
+static void prepare(struct emulation *em, struct emul_ctx *ctx, const struct vm_exit *e)
+{
+	struct vcpu *v = &em->c->vcpu;
+	const struct vcpu_state *s = &em->state;
+
+	v->ops->state_get(v, &em->state);
+	v->gpr[RSP] = s->rsp;
+	em->cpl = (s->rflags & RFLAGS_VM) ? 3
+		  : !(s->cr0 & CR0_PE)    ? 0
+					  : (s->seg[SEG_SS].attr & SEG_ATTR_DPL) >> 5;
+	em->walk = (struct walk_env){
+		.cr0 = s->cr0,
+		.cr3 = s->cr3,
+		.cr4 = s->cr4,
+		.efer = s->efer,
+		.rflags = s->rflags,
+		.phys_bits = (uint8_t)em->c->cpuid.phys_bits,
+		.gib_pages = true,
+		.opaque = em,
+		.read = walk_read,
+		.cmpxchg = walk_cmpxchg,
+	};
+	em->known = e->reason == EXIT_STAGE2 && e->stage2.gva_valid && !e->stage2.walking;
+	em->known_gva = e->stage2.gva;
+	em->known_gpa = e->stage2.gpa;
+	*ctx = (struct emul_ctx){
+		.gpr = v->gpr,
+		.rip = v->rip,
+		.rflags = s->rflags,
+		.cr0 = s->cr0,
+		.cr4 = s->cr4,
+		.code = (uint8_t)emul_code_size(s->efer, s->seg[SEG_CS].attr),
+		.cpl = (uint8_t)em->cpl,
+		.env = &env,
+		.opaque = em,
+	};
+}
+
+/* Up to 15 bytes at CS:RIP; fewer when the next page cannot be fetched. */
+static enum emul_result fetch(
+	struct emulation *em, struct emul_ctx *ctx, uint8_t *bytes, unsigned *count)
+{
+	uint64_t base = ctx->code == EMUL_CODE64 ? 0 : em->state.seg[SEG_CS].base;
+	gva_t gva = ctx->code == EMUL_CODE64 ? ctx->rip : (uint32_t)(base + ctx->rip);
+	unsigned kind = WALK_FETCH | (em->cpl == 3 ? WALK_USER : 0);
+	bool known = em->known;
+
+	em->known = false; /* that was the data access */
+	for (*count = 0; *count < EMUL_INSN_MAX;) {
+		unsigned n = (unsigned)MIN((uint64_t)EMUL_INSN_MAX - *count,
+			PAGE_SIZE - ((gva + *count) & (PAGE_SIZE - 1)));
+		gpa_t gpa;
+		enum emul_result result = translate(em, ctx, gva + *count, kind, &gpa);
+
+		if (result != EMUL_DONE && *count == 0)
+			return result;
+		if (result != EMUL_DONE ||
+			guest_mem_read(&em->c->vm->mem, gpa, bytes + *count, n) != OK)
+			break;
+		*count += n;
+	}
+	em->known = known;
+	return EMUL_DONE;
+}
+
+static enum emul_result decode_and_execute(
+	struct emulation *em, struct emul_ctx *ctx, struct emul_insn *insn)
+{
+	uint8_t bytes[EMUL_INSN_MAX];
+	unsigned count;
+	enum emul_result result = fetch(em, ctx, bytes, &count);
+
+	memset(insn->bytes, 0, sizeof(insn->bytes));
+	if (result != EMUL_DONE)
+		return result;
+	switch (emul_decode(bytes, count, ctx->code, insn)) {
+	case EMUL_DECODE_OK: return emul_execute(ctx, insn);
+	case EMUL_DECODE_UD: ctx->fault = (struct emul_fault){.vector = 6}; return EMUL_FAULT;
+	case EMUL_DECODE_TOO_LONG:
+		ctx->fault = (struct emul_fault){.vector = 13, .has_error = true};
+		return EMUL_FAULT;
+	default: return EMUL_UNSUPPORTED;
+	}
+}
+
+static enum exit_action finish(struct emulation *em, struct emul_ctx *ctx)
+{
+	struct vcpu *v = &em->c->vcpu;
+
+	if (v->gpr[RSP] != em->state.rsp)
+		v->ops->reg_write(v, REG_RSP, v->gpr[RSP]);
+	if (ctx->rflags != em->state.rflags)
+		v->ops->reg_write(v, REG_RFLAGS, ctx->rflags);
+	v->ops->instruction_done(v, ctx->rip);
+	return ACT_RESUME;
+}
+
+static enum exit_action unsupported(
+	struct emulation *em, const struct vm_exit *e, const struct emul_insn *insn)
+{
+	char hex[3 * EMUL_INSN_MAX + 1];
+	size_t at = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		at += fmt_string(hex + at, sizeof(hex) - at, i ? " %02x" : "%02x", insn->bytes[i]);
+	if (e->reason == EXIT_STAGE2)
+		vm_stop(em->c->vm, STOP_FAILED,
+			"an instruction that is not emulated touched 0x%lx: %s",
+			(unsigned long)e->stage2.gpa, hex);
+	else
+		vm_stop(em->c->vm, STOP_FAILED, "an I/O instruction that is not emulated: %s", hex);
+	return ACT_RESUME;
+}
+
+/* Accesses that no instruction of the guest makes itself. */
+static bool not_an_instruction(struct vm_cpu *c, const struct vm_exit *e)
+{
+	unsigned long gpa = (unsigned long)e->stage2.gpa;
+
+	if (e->reason != EXIT_STAGE2)
+		return false;
+	if (e->stage2.fetch)
+		vm_stop(c->vm, STOP_FAILED, "executed from 0x%lx, which is not its memory", gpa);
+	else if (e->stage2.walking)
+		vm_stop(c->vm, STOP_FAILED, "page tables outside its memory at 0x%lx", gpa);
+	else if (c->vcpu.reinject.valid)
+		vm_stop(c->vm, STOP_FAILED,
+			"delivering vector %u touched 0x%lx, which is not its memory",
+			c->vcpu.reinject.vector, gpa);
+	else
+		return false;
+	return true;
+}
+
+enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
+{
+	struct emulation em = {.c = c};
+	struct emul_insn insn;
+	struct emul_ctx ctx;
+
+	if (not_an_instruction(c, e))
+		return ACT_RESUME;
+	prepare(&em, &ctx, e);
+	switch (decode_and_execute(&em, &ctx, &insn)) {
+	case EMUL_DONE: return finish(&em, &ctx);
+	case EMUL_AGAIN: /* registers of finished REP iterations stay */
+		if (ctx.rflags != em.state.rflags)
+			c->vcpu.ops->reg_write(&c->vcpu, REG_RFLAGS, ctx.rflags);
+		return ACT_RESUME;
+	case EMUL_FAULT:
+		if (ctx.fault.vector == 14)
+			vm_inject_pf(c, ctx.fault.error_code, ctx.fault.cr2);
+		else
+			vm_inject_exception(
+				c, ctx.fault.vector, ctx.fault.has_error, ctx.fault.error_code);
+		return ACT_RESUME;
+	case EMUL_UNSUPPORTED: return unsupported(&em, e, &insn);
+	default: return ACT_RESUME; /* vm_stop has been called */
+	}
+}

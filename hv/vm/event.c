@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is delivered to a vCPU at its next entry, in the order of the manuals (SDM vol. 3, "Priority Among
+ * Concurrent Events"): an event cut short by the last exit, an exception that a handler raised, NMI,
+ * then the highest interrupt of the LAPIC or the PIC. Runs only when vcpu.attention is set.
+ */
+#include "arch/x86/defs/cr.h"
+#include "arch/x86/defs/segment.h"
+#include "hv/vm/pc.h"
+#include "hv/vm/vm.h"
+
+/* Exceptions that combine to #DF (SDM vol. 3, "Interrupt 8 - Double Fault Exception"). */
+#define CONTRIBUTORY                                                                               \
+	(1u << EXC_DE | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_CP)
+
+static bool is_contributory(uint8_t vector)
+{
+	return vector < 32 && (CONTRIBUTORY & (1u << vector));
+}
+
+/* A second exception while the delivery of `first` is not complete. */
+static bool makes_double_fault(uint8_t first, uint8_t second)
+{
+	if (first == EXC_PF)
+		return second == EXC_PF || is_contributory(second);
+	return is_contributory(first) && is_contributory(second);
+}
+
+void vm_inject_exception(struct vm_cpu *c, uint8_t vector, bool has_error, uint32_t error)
+{
+	struct vcpu *v = &c->vcpu;
+	struct vcpu_event event = {
+		.valid = true,
+		.type = EVENT_EXCEPTION,
+		.vector = vector,
+		.has_error = has_error,
+		.error = error,
+	};
+
+	if (v->reinject.valid && v->reinject.type == EVENT_EXCEPTION) {
+		if (v->reinject.vector == EXC_DF) {
+			vm_stop(c->vm, STOP_FAILED, "triple fault");
+			return;
+		}
+		if (makes_double_fault(v->reinject.vector, vector))
+			event = (struct vcpu_event){true, true, EVENT_EXCEPTION, EXC_DF, 0, 0};
+		v->reinject.valid = false; /* a fault comes again by itself */
+	}
+	v->event = event;
+	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
+}
+
+void vm_inject_gp(struct vm_cpu *c)
+{
+	vm_inject_exception(c, EXC_GP, true, 0);
+}
+
+void vm_inject_ud(struct vm_cpu *c)
+{
+	vm_inject_exception(c, EXC_UD, false, 0);
+}
+
+void vm_inject_pf(struct vm_cpu *c, uint32_t error, gva_t cr2)
+{
+	c->vcpu.ops->reg_write(&c->vcpu, REG_CR2, cr2);
+	vm_inject_exception(c, EXC_PF, true, error);
+}
+
+/* Take over what other CPUs posted. */
+static void take_posts(struct vm_cpu *c)
+{
+	uint32_t posts = __atomic_exchange_n(&c->posts, 0, __ATOMIC_ACQUIRE);
+
+	if (posts & POST_NMI)
+		c->nmi_pending = true;
+	if (posts & POST_CONSOLE)
+		pc_console_poll(c->vm);
+	if (!(posts & POST_VECTOR))
+		return;
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t bits = __atomic_exchange_n(
+			&c->post_vector[i / 4][i % 4], 0, __ATOMIC_ACQUIRE);
+
+		for (; bits; bits &= bits - 1)
+			lapic_accept(&c->lapic,
+				(uint8_t)(i % 4 * 64 + (unsigned)__builtin_ctzll(bits)), i >= 4);
+	}
+}
+
+static bool pic_wants_in(const struct vm_cpu *c)
+{
+	return c->vcpu.id == 0 && pc_pic_pending(c->vm) && lapic_accepts_pic(&c->lapic);
+}
+
+static bool interrupt_waits(const struct vm_cpu *c)
+{
+	return lapic_pending(&c->lapic) >= 0 || pic_wants_in(c);
+}
+
+/* ExtINT comes before the LAPIC's own: the PIC's request is not in the IRR and has no priority there. */
+static uint8_t take_interrupt(struct vm_cpu *c)
+{
+	int vector;
+
+	if (pic_wants_in(c))
+		return pc_pic_ack(c->vm);
+	vector = lapic_pending(&c->lapic);
+	lapic_ack(&c->lapic, (uint8_t)vector);
+	return (uint8_t)vector;
+}
+
+static bool deliverable(const struct vcpu_event *event, uint32_t blocked)
+{
+	if (event->type == EVENT_INTERRUPT)
+		return !(blocked & VCPU_BLOCKED_INTERRUPTS);
+	return event->type != EVENT_NMI || !(blocked & VCPU_BLOCKED_NMI);
+}
+
+static void choose_event(struct vm_cpu *c)
+{
+	struct vcpu *v = &c->vcpu;
+	bool waiting = v->reinject.valid || c->nmi_pending || interrupt_waits(c);
+	uint32_t blocked = waiting ? v->ops->interruptibility(v) : 0;
+
+	if (v->event.valid) {
+		/* an exception: goes first */
+	} else if (v->reinject.valid && deliverable(&v->reinject, blocked)) {
+		v->event = v->reinject;
+		v->reinject.valid = false;
+	} else if (c->nmi_pending && !(blocked & VCPU_BLOCKED_NMI)) {
+		c->nmi_pending = false;
+		v->event = (struct vcpu_event){true, false, EVENT_NMI, EXC_NMI, 0, 0};
+	} else if (interrupt_waits(c) && !(blocked & VCPU_BLOCKED_INTERRUPTS)) {
+		v->event = (struct vcpu_event){
+			true, false, EVENT_INTERRUPT, take_interrupt(c), 0, 0};
+	}
+	v->want_nmi_window = c->nmi_pending || (v->reinject.valid && v->reinject.type == EVENT_NMI);
+	v->want_interrupt_window = interrupt_waits(c) ||
+				   (v->reinject.valid && v->reinject.type == EVENT_INTERRUPT);
+	/* Anything else that waits behind an exception has no window of its own: look again. */
+	if (v->reinject.valid && !v->want_nmi_window && !v->want_interrupt_window)
+		__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
+}
+
+/* What ends HLT: an NMI, or an interrupt that IF lets in (SDM vol. 2, "HLT"). */
+static bool wakes(struct vm_cpu *c)
+{
+	if (c->nmi_pending || c->vcpu.event.valid)
+		return true;
+	return interrupt_waits(c) && (c->vcpu.ops->reg_read(&c->vcpu, REG_RFLAGS) & RFLAGS_IF);
+}
+
+bool vm_before_entry(struct vcpu *v)
+{
+	struct vm_cpu *c = vm_cpu_of(v);
+
+	for (;;) {
+		__atomic_exchange_n(&v->attention, 0, __ATOMIC_ACQ_REL);
+		if (__atomic_load_n(&c->vm->stop.kind, __ATOMIC_ACQUIRE) != STOP_NONE)
+			return false;
+		take_posts(c);
+		if (!c->halted || wakes(c))
+			break;
+		vm_host.idle(&v->attention);
+	}
+	c->halted = false;
+	choose_event(c);
+	return true;
+}
+
+static void kick(struct vcpu *v, uint32_t attention)
+{
+	__atomic_or_fetch(&v->attention, attention, __ATOMIC_ACQ_REL);
+	vm_host.kick(v->cpu);
+}
+
+void vm_cpu_post(struct vm_cpu *c, uint32_t posts)
+{
+	__atomic_or_fetch(&c->posts, posts, __ATOMIC_RELEASE);
+	kick(&c->vcpu, VCPU_POSTED);
+}
+
+void vm_cpu_nmi(struct vm_cpu *c)
+{
+	vm_cpu_post(c, POST_NMI);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual PC of one guest: its device models, connected to each other, to the buses and to the
+ * console rings. Timers of models run on the CPU of vCPU 0.
+ */
+#ifndef HV_VM_PC_H
+#define HV_VM_PC_H
+
+#include "hv/vm/vm.h"
+
+/* Frames that pc_create needs, charged to the VM. */
+unsigned pc_frames(void);
+int pc_create(struct vm *vm, void *storage, const struct vm_params *params) MUST_CHECK;
+/* Stop all timers; on the CPU of vCPU 0. */
+void pc_stop(struct vm *vm);
+
+/* The PIC: is an interrupt waiting, and the INTA cycle. */
+bool pc_pic_pending(const struct vm *vm);
+uint8_t pc_pic_ack(struct vm *vm);
+void pc_eoi(struct vm *vm, uint8_t vector);
+
+/* Bytes wait in console_in, or console_out has room again. On the CPU of vCPU 0. */
+void pc_console_poll(struct vm *vm);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A live guest: its memory, vCPUs and virtual PC, from vm_create() to vm_destroy(). Everything it costs is frames
+ * charged to its owner number. Who decides which guests exist, and on which CPUs, is above (hv/core).
+ *
+ * Locking: a vm_cpu belongs to the CPU that runs it. Other CPUs use only vm_stop(), vm_cpu_post() and
+ * vm_console_input(). Device models are reached through the buses, which take each model's lock.
+ */
+#ifndef HV_VM_VM_H
+#define HV_VM_VM_H
+
+#include "arch/x86/mm/pt.h"
+#include "arch/x86/policy/cpuid.h"
+#include "arch/x86/virt/virt.h"
+#include "drivers/virt/lapic.h"
+#include "hv/io/bus.h"
+#include "hv/lib/lock.h"
+#include "hv/lib/ring.h"
+#include "hv/mm/guest_mem.h"
+#include "hv/sched/timer.h"
+#include "hv/vm/load.h"
+
+#define VM_CPUS_MAX 8u
+#define VM_TEXT_MAX 160u
+
+struct pc;
+struct vm;
+
+/* What happens around a guest; filled in once by hv/core. All are called on the vCPU's own CPU. */
+struct vm_host {
+	/* After each host interrupt that interrupted a guest: bounded work of this CPU. */
+	void (*poll)(void);
+	/* Nothing to run until an interrupt: sleep once, or do something useful. IF is off on entry and exit. */
+	void (*idle)(const uint32_t *wake);
+	/* (Re)arm or stop a timer on this CPU; the deadline is in host TSC ticks. */
+	void (*timer_arm)(struct timer *t, uint64_t deadline);
+	/* Make another CPU look at its vCPU's attention word. */
+	void (*kick)(unsigned cpu);
+	unsigned (*this_cpu)(void);
+	/* Leaf sizes that stage-2 tables may use (PT_4K | …). */
+	uint64_t page_sizes;
+	struct virt_caps caps;
+	/* One line about a guest, without its name. */
+	void (*say)(const struct vm *vm, const char *text);
+};
+extern struct vm_host vm_host;
+
+/* What to build a guest from. Strings and files stay the caller's; files are only read in vm_create. */
+struct vm_params {
+	const char *name;
+	uint16_t owner; /* frame owner, FRAME_OWNER_VM + n: nobody else's */
+	unsigned vpid;  /* first of cpu_count tags, unique among live guests */
+	unsigned cpu_count;
+	uint16_t cpus[VM_CPUS_MAX]; /* physical CPUs */
+	uint64_t memory;            /* bytes */
+	uint16_t exit_port;         /* 0: none */
+	uint64_t unix_time;         /* for its clock */
+	const void *kernel, *initrd;
+	uint64_t kernel_size, initrd_size;
+	const char *cmdline;
+	struct ring *console_out,
+		*console_in; /* producer and consumer here; the others are the caller's */
+};
+
+enum vm_stop_kind { STOP_NONE, STOP_POWEROFF, STOP_RESET, STOP_EXIT, STOP_KILLED, STOP_FAILED };
+
+struct vm_stop {
+	uint32_t kind;          /* enum vm_stop_kind; atomic, the first one wins */
+	uint32_t exit_value;    /* STOP_EXIT */
+	char text[VM_TEXT_MAX]; /* "powered off", "triple fault", ... */
+};
+
+/* Posted by other CPUs in vm_cpu.posts. */
+#define POST_NMI     0x1u
+#define POST_CONSOLE 0x2u
+#define POST_VECTOR  0x4u
+
+struct vm_cpu {
+	struct vcpu vcpu; /* first: the backend knows only this */
+	struct vm *vm;
+	struct lapic lapic;
+	struct timer lapic_timer;
+	struct cpuid_table cpuid;
+	uint32_t posts;             /* atomic, POST_* */
+	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
+	bool halted, nmi_pending;
+	uint64_t tsc_offset; /* guest TSC = host TSC + this */
+	uint64_t tsc_adjust;
+	uint64_t xcr0;
+	uint64_t tsc_aux, misc_enable, mcg_status;
+	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
+};
+
+struct vm {
+	const char *name;
+	uint16_t owner;
+	uint16_t exit_port;
+	unsigned cpu_count;
+	uint64_t ram_size;
+	struct vm_cpu *cpu[VM_CPUS_MAX];
+	struct guest_mem mem;
+	struct pt stage2;
+	struct bus ports, mmio;
+	struct pc *pc;
+	struct ring *console_out, *console_in;
+	ns_t start_ns;      /* host time at guest time 0 */
+	uint64_t start_tsc; /* host TSC at guest TSC 0 */
+	struct load_entry entry;
+	struct vm_stop stop;
+	struct spinlock stop_lock;
+	uint64_t bytes_copied;
+	uint64_t ignored_msr_reads, ignored_msr_writes;
+};
+
+/*
+ * Build a guest. On failure *vm is NULL, everything is given back and `error` (VM_TEXT_MAX) says why;
+ * E_BUSY: not enough scrubbed memory yet, try again.
+ */
+int vm_create(struct vm **vm, const struct vm_params *params, const struct virt_ops *ops,
+	char *error) MUST_CHECK;
+
+/* Run one vCPU on this CPU until the guest stops. The vCPU's own CPU only. */
+void vm_cpu_run(struct vm_cpu *c);
+
+/* All vCPUs are out: give everything back. The memory vm points to is gone afterwards. */
+void vm_destroy(struct vm *vm);
+
+/* Ask the guest to stop; any CPU. The first cause is kept. */
+void vm_stop(struct vm *vm, enum vm_stop_kind kind, const char *format, ...) PRINTF(3, 4);
+
+/* Post POST_* to a vCPU; any CPU. */
+void vm_cpu_post(struct vm_cpu *c, uint32_t posts);
+/* An interrupt message for a vCPU; any CPU. */
+void vm_cpu_interrupt(struct vm_cpu *c, uint8_t vector, bool level);
+void vm_cpu_nmi(struct vm_cpu *c);
+
+static inline struct vm_cpu *vm_cpu_of(struct vcpu *v)
+{
+	return CONTAINER_OF(v, struct vm_cpu, vcpu);
+}
+
+/* The guest's clocks. */
+ns_t vm_now(const struct vm *vm);
+uint64_t vm_cpu_tsc(const struct vm_cpu *c);
+
+/* event.c: what is delivered at the next entry */
+bool vm_before_entry(struct vcpu *v);
+void vm_inject_exception(struct vm_cpu *c, uint8_t vector, bool has_error, uint32_t error);
+void vm_inject_gp(struct vm_cpu *c);
+void vm_inject_ud(struct vm_cpu *c);
+void vm_inject_pf(struct vm_cpu *c, uint32_t error, gva_t cr2);
+
+/* exit.c */
+extern const struct vcpu_hooks vm_hooks;
+
+/* msr.c: false: the guest gets #GP */
+bool vm_msr_read(struct vm_cpu *c, uint32_t msr, uint64_t *value);
+bool vm_msr_write(struct vm_cpu *c, uint32_t msr, uint64_t value);
+void vm_msr_reset(struct vm_cpu *c);
+
+/* control.c: false: the guest gets #GP */
+bool vm_cr0_write(struct vm_cpu *c, uint64_t value);
+bool vm_cr4_write(struct vm_cpu *c, uint64_t value);
+bool vm_xcr0_write(struct vm_cpu *c, uint32_t index, uint64_t value);
+bool vm_efer_write(struct vm_cpu *c, uint64_t value);
+
+/* emulate.c */
+enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);
+
+/* lapic_glue.c */
+void vm_lapic_init(struct vm_cpu *c, void *page);
+int vm_lapic_map(struct vm *vm) MUST_CHECK;
+void vm_lapic_rearm(struct vm_cpu *c);
+/* Send a message to the vCPUs that it addresses. */
+void vm_route(struct vm *vm, const struct lapic_ipi *ipi);
+
+/* report.c: the post-mortem, line by line through vm_host.say; on the vCPU's own CPU */
+void vm_report(struct vm_cpu *c);
+
+#endif
