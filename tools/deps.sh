@@ -10,7 +10,7 @@ set -eu
 
 # gcc only recommends libc6-dev.
 BUILD='gcc libc6-dev make gnu-efi acpica-tools binutils mtools python3'
-RUN='ovmf bochs bochsbios vgabios busybox-static util-linux'
+RUN='ovmf bochs bochsbios vgabios util-linux'
 TEST='libcmocka-dev clang lld libclang-rt-dev clang-format libzydis-dev libcapstone-dev cpio git'
 
 say() { echo "deps: $*" >&2; }

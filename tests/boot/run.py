@@ -64,7 +64,8 @@ def main():
     runner = framework.Runner(arguments.efi.resolve(), arguments.tool.resolve(),
                               arguments.work.resolve())
     failed = 0
-    with concurrent.futures.ThreadPoolExecutor(max(1, arguments.jobs)) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(max(1, arguments.jobs))
+    try:
         running = {pool.submit(framework.timed, runner.run, test, platform, label): label
                    for label, test, platform in tests}
         for done in concurrent.futures.as_completed(running):
@@ -72,6 +73,9 @@ def main():
             problem, seconds = done.result()
             failed += problem is not None
             report(label, problem, seconds, runner.work / f"{label}.log")
+    finally:
+        # After Ctrl-C, which the emulators have had too, no further test starts.
+        pool.shutdown(cancel_futures=True)
     # No test at all proves nothing.
     print(f"boot-test: {len(tests) - failed} passed, {failed} failed")
     return 1 if failed or not tests else 0
