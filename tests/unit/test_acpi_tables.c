@@ -286,14 +286,10 @@ static void small_buffers(void **state)
 	destroy(f);
 }
 
-/* Walk the MP table by entry type and compare it with what the MADT says. */
-static void mp_table(void **state)
+static void mp_headers(void **state)
 {
-	static const unsigned entry_size[] = {20, 8, 8, 8, 8};
-	unsigned seen[5] = {0}, last = 0;
-	uint16_t pins = 0;
 	struct fixture *f = create(5);
-	const uint8_t *p = f->mp.buf, *config = p + 16, *e = config + 44, *end;
+	const uint8_t *p = f->mp.buf, *config = p + 16;
 
 	(void)state;
 	assert_memory_equal(p, "_MP_", 4);
@@ -304,10 +300,22 @@ static void mp_table(void **state)
 	assert_int_equal(sum(p, 16), 0);
 	assert_memory_equal(config, "PCMP", 4);
 	assert_int_equal(sum(config, get(config + 4, 2)), 0);
+	assert_int_equal(16 + get(config + 4, 2), f->mp.used);
+	assert_int_equal(get(config + 34, 2), 5 + 2 + 1 + 15 + 2);
 	assert_int_equal(get(config + 36, 4), 0xfee00000);
-	end = config + get(config + 4, 2);
-	assert_ptr_equal(end, p + f->mp.used);
+	destroy(f);
+}
 
+/* Walk the MP table by entry type; it must say what the MADT says. */
+static void mp_entries(void **state)
+{
+	static const unsigned entry_size[] = {20, 8, 8, 8, 8};
+	unsigned seen[5] = {0}, last = 0;
+	uint16_t pins = 0;
+	struct fixture *f = create(5);
+	const uint8_t *e = f->mp.buf + 16 + 44, *end = f->mp.buf + f->mp.used;
+
+	(void)state;
 	for (; e < end; e += entry_size[last]) {
 		assert_in_range(e[0], last, 4); /* sorted by type */
 		last = e[0];
@@ -343,7 +351,6 @@ static void mp_table(void **state)
 	assert_int_equal(seen[2], 1);
 	assert_int_equal(seen[3], 15);
 	assert_int_equal(seen[4], 2);
-	assert_int_equal(get(config + 34, 2), 5 + 2 + 1 + 15 + 2);
 	destroy(f);
 }
 
@@ -412,7 +419,8 @@ int main(void)
 		cmocka_unit_test(dsdt_agrees_with_the_header),
 		cmocka_unit_test(bad_requests),
 		cmocka_unit_test(small_buffers),
-		cmocka_unit_test(mp_table),
+		cmocka_unit_test(mp_headers),
+		cmocka_unit_test(mp_entries),
 		cmocka_unit_test(iasl_has_no_complaint),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
