@@ -19,17 +19,50 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct config config;
 static struct config_errors errors;
 static struct config_verdict verdict;
+static char expanded[TOML_TEXT_MAX + 1];
 
-/* A file's size hangs on its name: absent, unreadable, small, larger than the machine. */
+/* A file's size hangs on its name: absent, broken, larger than any guest, or small. */
 static int file_size(void *context, const char *path, uint64_t *size_bytes)
 {
 	(void)context;
-	switch (path[0] % 8) {
-	case 0: return E_NOENT;
-	case 1: return E_FAULT;
-	case 2: *size_bytes = UINT64_MAX; return 0;
+	switch (path[0]) {
+	case 'a': return E_NOENT;
+	case 'b': return E_FAULT;
+	case 'c': *size_bytes = UINT64_MAX; return 0;
 	default: *size_bytes = KIB((uint64_t)path[0]); return 0;
 	}
+}
+
+/*
+ * Random bytes rarely spell a config. Inputs that start with '!' are written with words: each byte
+ * from 80h on stands for one.
+ */
+static size_t expand(char *out, size_t room, const uint8_t *data, size_t size)
+{
+	static const char *const words[] = {"[machine]\n", "[image.i]\nkernel = \"k\"\n",
+		"[image.j]\n", "[guest.g]\nimage = \"i\"\ncpus = [1]\nmemory = \"64M\"\n",
+		"[guest.h]\nimage = \"i\"\ncpus = [1]\nmemory = \"600M\"\n",
+		"[guest.k]\nimage = \"j\"\ncpus = [2]\nmemory = \"600M\"\n",
+		"[guest.l]\nimage = \"i\"\ncpus = [3]\nmemory = \"500M\"\n", "[guest.",
+		"after = \"g\"\n", "after = \"h\"\n", "after = \"k\"\n", "after = \"l\"\n",
+		"image = \"i\"\n", "image = \"j\"\n", "cpus = [", "memory = \"",
+		"cmdline = \"x\"\n", "restart = \"always\"\n", "restart = \"on-failure\"\n",
+		"exit_port = 0xf4\n", "kernel = \"", "initrd = \"", "housekeeping = 1\n",
+		"color = true\n", "console = \"", "when_all_stopped = \"stay\"\n", "]\n", "\"\n",
+		"\\u00", "600M", "= ", "\n"};
+	size_t used = 0;
+
+	for (size_t i = 0; i < size; i++) {
+		const char raw[2] = {(char)data[i], '\0'};
+		const char *word = data[i] < 0x80 ? raw : words[data[i] % ARRAY_SIZE(words)];
+		size_t length = data[i] < 0x80 ? 1 : strlen(word);
+
+		if (length > room - used)
+			break;
+		memcpy(out + used, word, length);
+		used += length;
+	}
+	return used;
 }
 
 static void check_messages(void)
@@ -83,9 +116,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct config_machine_facts facts = {
 		.cpu_count = MACHINE_CPUS, .memory_bytes = MACHINE_MEMORY, .file_size = file_size};
 	const char *paths[CONFIG_FILES_MAX];
-	int status = config_parse(&config, "f", (const char *)data, size, &errors);
+	const char *text = (const char *)data;
 	bool any_bad = false;
+	int status;
 
+	if (size && data[0] == '!') {
+		size = expand(expanded, sizeof(expanded), data + 1, size - 1);
+		text = expanded;
+	}
+	status = config_parse(&config, "f", text, size, &errors);
 	if (status) {
 		MUST(errors.mistake_count == 1 && !config.guest_count);
 		check_messages();

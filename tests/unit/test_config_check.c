@@ -123,6 +123,19 @@ static void a_chain_written_backwards(void **state)
 	assert_bad("1");
 }
 
+/* Also where it then turns out that it cannot start. */
+static void a_chain_written_backwards_behind_a_bad_guest(void **state)
+{
+	(void)state;
+	begin();
+	guest("y", 1, 64, "");
+	guest("c", 3, 64, "after = \"b\"");
+	guest("b", 2, 64, "after = \"a\"");
+	guest("a", 1, 64, "");
+	check(4, 0);
+	assert_bad("123");
+}
+
 static void cycles(void **state)
 {
 	(void)state;
@@ -325,6 +338,7 @@ int main(void)
 		cmocka_unit_test(a_bad_guest_holds_nothing),
 		cmocka_unit_test(one_cpu_along_a_chain),
 		cmocka_unit_test(a_chain_written_backwards),
+		cmocka_unit_test(a_chain_written_backwards_behind_a_bad_guest),
 		cmocka_unit_test(cycles),
 		cmocka_unit_test(waiting_for_one_that_never_stops),
 		cmocka_unit_test(memory_is_first_come_first_served),
