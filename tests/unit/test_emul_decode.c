@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The decoder on chosen encodings. tests/fuzz/emul_diff.c compares it broadly with a disassembler. */
+/* The decoder on chosen encodings; tests/fuzz/emul_diff.c compares it with a disassembler. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

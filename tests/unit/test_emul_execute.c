@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The executor in all modes: results, segmentation, faults that must leave no trace, REP. Arithmetic
- * is compared with a real processor in test_emul_native.c.
+ * The executor in all modes: results, segmentation, faults that must leave no trace, REP.
+ * Arithmetic is compared with a real processor in test_emul_native.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -457,7 +457,7 @@ static void write_faults_leave_no_trace(void **state)
 		assert_int_equal(f.ctx.fault.vector, EXC_PF);
 		assert_int_equal(f.ctx.fault.error_code, PF_ERR_P | PF_ERR_W);
 		assert_int_equal(f.ctx.fault.cr2, RAM_BASE + 0x40);
-		/* The fault came before any read of memory or port that might have had an effect. */
+		/* The fault came before any access that might have had an effect. */
 		assert_true(f.logged == 1);
 	}
 }
@@ -507,6 +507,9 @@ static void access_kinds(void **state)
 	assert_int_equal(f.logged, 8);
 	assert_int_equal(RUN(0x0f, 0x44, 0x03), EMUL_DONE); /* cmov reads, taken or not */
 	assert_int_equal(f.log[8].kind, 'r');
+	f.gpr[EMUL_RAX] = 1;
+	assert_int_equal(RUN(0x0f, 0xb1, 0x0b), EMUL_DONE); /* cmpxchg writes back what it found */
+	assert_int_equal(f.log[10].kind, 'w');
 }
 
 static void rep_batches(void **state)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The emulator against the processor that runs the tests: random instructions with random registers,
- * flags and memory are executed by both, and everything they leave behind is compared. Instructions
+ * The emulator against the processor that runs the tests: random instructions with random
+ * registers, flags and memory are executed by both, and everything they leave behind is compared. Instructions
  * go to the processor only after the emulator has confined their accesses to the test's buffer. RSP
  * and RIP-relative operands are left out. Flags that the manual leaves undefined are not compared.
  */
@@ -30,7 +30,7 @@ struct native {
 	void *code;
 };
 
-/* Loads n's registers except RSP, runs n->code, which jumps to native_back, and stores them again. */
+/* Loads n's registers except RSP, runs n->code (it jumps to native_back), stores them again. */
 void native_run(struct native *n);
 extern char native_back[];
 __asm__(".pushsection .text\n"

@@ -83,7 +83,7 @@ static uint64_t get64(gpa_t table, unsigned index)
 	return entry;
 }
 
-/* Tables for gva 0: ROOT -> 2000 -> 3000 -> 4000 -> page 0x7654321000, `upper` and `leaf` as flags. */
+/* Tables for gva 0: ROOT -> 2000 -> 3000 -> 4000 -> PAGE_GPA; flags of the first and last entry. */
 #define PAGE_GPA 0x7654321000ull
 static void map_long(uint64_t upper, uint64_t leaf)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Integer arithmetic with exact flags; see alu.h. Carries are computed for every bit position, so one
- * rule fits all operand sizes.
+ * Integer arithmetic with exact flags; see alu.h. Carries are computed for every bit position, so
+ * one rule fits all operand sizes.
  */
 #include "arch/x86/emul/alu.h"
 #include "arch/x86/defs/cr.h"
