@@ -69,6 +69,9 @@ size_t panic_symbol(char *buf, size_t size, uint64_t address)
 		else
 			high = middle;
 	}
+	/* Of several names for one address the first is the function's; the rest are section bounds. */
+	while (low && symbols_offsets[low - 1] == symbols_offsets[low])
+		low--;
 	return fmt_string(buf, size, "%s+0x%lx", &symbols_names[symbols_name_offsets[low]],
 		address - symbols_base - symbols_offsets[low]);
 }
@@ -108,7 +111,8 @@ static void put_backtrace(uint64_t rip, uint64_t rbp)
 		}
 		if (!frame[1])
 			return;
-		put_address(frame[1]);
+		put_address(frame[1] -
+			    1); /* in the call, which may be its function's last instruction */
 		if (frame[0] && frame[0] <= rbp) /* stacks grow down: anything else may loop */
 			return;
 		rbp = frame[0];

@@ -12,8 +12,11 @@
 #define START_WAIT_US  100000u
 #define CPU_AREA_PAGES ((sizeof(struct cpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
-/* The CPU being started sets this to its area's address: nothing else is shared with it. */
-static struct cpu *arrived;
+/*
+ * The CPU being started sets `arrived` to its area's address, and goes on when `released` says the same:
+ * once it is counted, or never.
+ */
+static struct cpu *arrived, *released;
 
 static NORETURN void ap_entry(struct cpu *cpu)
 {
@@ -23,6 +26,8 @@ static NORETURN void ap_entry(struct cpu *cpu)
 	if (host_lapic_init())
 		panic("CPU %u: the local APIC of the boot CPU's mode is not usable", cpu->index);
 	__atomic_store_n(&arrived, cpu, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&released, __ATOMIC_ACQUIRE) != cpu)
+		cpu_relax();
 	hv_ap_main(cpu);
 }
 
@@ -72,6 +77,7 @@ static bool wait_for(const struct cpu *cpu, unsigned us)
 static bool start_one(hpa_t page, const struct cpu *cpu)
 {
 	__atomic_store_n(&arrived, NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&released, NULL, __ATOMIC_RELEASE);
 	host_lapic_send_init(cpu->apic_id);
 	tsc_delay_us(INIT_DELAY_US);
 	host_lapic_send_sipi(cpu->apic_id, page);
@@ -124,6 +130,7 @@ static bool start_cpu(hpa_t page, uint32_t apic_id, struct cpu **spare, smp_say 
 	}
 	*spare = NULL;
 	cpu_add(cpu);
+	__atomic_store_n(&released, cpu, __ATOMIC_RELEASE);
 	say("CPU %u: APIC ID %u", index, apic_id);
 	return true;
 }

@@ -88,6 +88,15 @@ static bool fix_up(struct trap_frame *frame)
 	return false;
 }
 
+/* The CPU could not push the frame of a page fault: RSP stands at or just above the guard page. */
+static bool stack_overflowed(const struct trap_frame *frame)
+{
+	/* Not in a panic: the per-CPU area may be what is broken. */
+	if (frame->vector != EXC_DF || panic_in_progress())
+		return false;
+	return frame->rsp - (this_cpu()->stacks + CPU_MAIN_STACK - PAGE_SIZE) < 2 * PAGE_SIZE;
+}
+
 static void take_exception(struct trap_frame *frame)
 {
 	unsigned vector = (unsigned)frame->vector;
@@ -102,8 +111,8 @@ static void take_exception(struct trap_frame *frame)
 		break;
 	default: break;
 	}
-	panic_trap(frame, "%s (vector %u, error code 0x%lx)", trap_name(vector), vector,
-		(unsigned long)frame->error);
+	panic_trap(frame, "%s%s (vector %u, error code 0x%lx)", trap_name(vector),
+		stack_overflowed(frame) ? ", for the stack is full" : "", vector, frame->error);
 }
 
 static void take_nmi(void)
