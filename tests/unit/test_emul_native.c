@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The emulator against the processor that runs the tests: random instructions with random
- * registers, flags and memory are executed by both, and everything they leave behind is compared. Instructions
- * go to the processor only after the emulator has confined their accesses to the test's buffer. RSP
- * and RIP-relative operands are left out. Flags that the manual leaves undefined are not compared.
+ * registers, flags and memory are executed by both, and everything they leave behind is compared.
+ * Instructions go to the processor only after the emulator has confined their accesses to the
+ * test's buffer. RSP and RIP-relative operands are left out. Flags that the manual leaves undefined
+ * are not compared.
  */
 #include <setjmp.h>
 #include <stdarg.h>
