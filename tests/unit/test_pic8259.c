@@ -248,6 +248,33 @@ static void test_short_sequences(void **state)
 	RUN(&f, {INTR, 0, 0}, {RD, M1, 0xff});
 }
 
+static void test_eoi_forms(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	setup(&f, 1);
+	/* non-specific EOI does not rotate; the rotating specific one clears its own level only */
+	RUN(&f, {WR, M0, 0x0b}, {UP, 0, 0}, {ACK, 0, 0x30}, {WR, M0, 0x20}, {DOWN, 0, 0},
+		{UP, 0, 0}, {UP, 1, 0}, {ACK, 0, 0x30}, {RD, M0, 0x01}, {WR, M0, 0xe0},
+		{RD, M0, 0x00}, {DOWN, 0, 0}, {UP, 0, 0}, {ACK, 0, 0x31}, {WR, M0, 0x61},
+		{ACK, 0, 0x30});
+	/* 000 ends rotation in automatic EOI mode */
+	setup(&f, 3);
+	RUN(&f, {WR, M0, 0x80}, {WR, M0, 0x00}, {UP, 1, 0}, {ACK, 0, 0x31}, {DOWN, 1, 0},
+		{UP, 1, 0}, {UP, 3, 0}, {ACK, 0, 0x31}, {ACK, 0, 0x33});
+	/* ICW1 ends special mask and poll modes */
+	setup(&f, 1);
+	RUN(&f, {UP, 1, 0}, {ACK, 0, 0x31}, {WR, M0, 0x68}, {WR, M0, 0x0c}, {WR, M0, 0x11},
+		{WR, M1, 0x30}, {WR, M1, 4}, {WR, M1, 1}, {RD, M0, 0}, {DOWN, 1, 0}, {UP, 1, 0},
+		{ACK, 0, 0x31}, {WR, M1, 2}, {UP, 6, 0}, {INTR, 0, 0});
+	/* pins that do not exist; a reset masks both chips and forgets */
+	pic8259_set_irq(&f.pic, 16, true);
+	RUN(&f, {RD, S0, 0}, {UP, 9, 0});
+	pic8259_reset(&f.pic, 0);
+	RUN(&f, {RD, S0, 0}, {RD, S1, 0xff}, {RD, M1, 0xff}, {INTR, 0, 0});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_special_mask),
 		cmocka_unit_test(test_poll),
 		cmocka_unit_test(test_short_sequences),
+		cmocka_unit_test(test_eoi_forms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
