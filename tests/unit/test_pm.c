@@ -202,6 +202,25 @@ static void test_timer_carry(void **state)
 	assert_in_range(pm_deadline(&f.pm), 599932015941, 599932015941);
 }
 
+/* No event raises GPE0 yet; its part in SCI is checked on the register itself. */
+static void test_gpe_and_reset(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	setup(&f, false);
+	f.pm.reg[PM_GPE0_STS + 3] = 0x80;
+	RUN(&f, {APM, 0, 2}, {SCI, 0, 0}, {WR1, PM_GPE0_EN + 3, 0x80}, {SCI, 1, 0},
+		{WR1, PM_GPE0_STS + 3, 0x80}, {SCI, 0, 0}, {BUTTON, 0, 0}, {WR2, 2, 0x100},
+		{SCI, 1, 0});
+	/* the carry does not disturb other events */
+	f.now = 3 * NS_PER_SEC;
+	RUN(&f, {RD2, 0, 0x0101}, {WR2, 0, 0x0001}, {RD2, 0, 0x0100}, {SCI, 1, 0}, {WR2, 2, 0x101});
+	pm_reset(&f.pm, f.now);
+	RUN(&f, {SCI, 0, 0}, {RD2, 0, 0}, {RD2, 2, 0}, {RD2, 4, 0});
+	assert_int_equal(pm_apm_read(&f.pm, 0, 2, f.now), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_sleep),
 		cmocka_unit_test(test_timer_value),
 		cmocka_unit_test(test_timer_carry),
+		cmocka_unit_test(test_gpe_and_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
