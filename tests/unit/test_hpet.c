@@ -243,6 +243,23 @@ static void test_extremes(void **state)
 	}
 }
 
+static void test_two_levels(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	setup(&f, 3u << 16);
+	RUN(&f, {W4, CONF, 1}, {W4, TC(1), 0x106 | 16 << 9}, {W4, TC(2), 0x106 | 17 << 9},
+		{W4, TV(1), 100}, {W4, TV(2), 100}, {TO, 1000, 0}, {R4, ISR, 6}, {LEVEL, 16, 1},
+		{LEVEL, 17, 1}, {W4, ISR, 4}, {R4, ISR, 2}, {LEVEL, 17, 0}, {LEVEL, 16, 1});
+	/* leaving 32-bit mode moves the next match; a comparator equal to the counter matches at once */
+	RUN(&f, {W4, ISR, 6}, {W4, TV(2), 50}, {DUE, 42949672960 - 500, 0},
+		{W4, TC(2), 0x006 | 17 << 9}, {W4, TC(1), 0x100}, {TO, 42949672960 * 2, 0},
+		{R4, ISR, 0}, {W4, TC(2), 0x106 | 17 << 9}, {W4, TV(2), 100}, {LEVEL, 17, 1});
+	hpet_reset(&f.hpet, f.now);
+	RUN(&f, {R4, ISR, 0}, {LEVEL, 17, 0}, {R4, TC(2), 0x20});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_level),
 		cmocka_unit_test(test_disabled_edge),
 		cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_two_levels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
