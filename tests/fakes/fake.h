@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine that host tests run on: CPUs with registers, MSRs, CPUID, VT-x and a TLB, and RAM. It is
+ * stricter than hardware: what would be undefined, a fault or a failed entry there fails the test here,
+ * and everything done to it is counted and recorded. Tests change the model directly; it is reset by
+ * fake_reset(). One thread only: "other CPUs" are chosen by fake_cpu_select().
+ */
+#ifndef TESTS_FAKES_FAKE_H
+#define TESTS_FAKES_FAKE_H
+
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/virt/virt.h"
+
+#define FAKE_CPUS     4u
+#define FAKE_MSRS     96u
+#define FAKE_HISTORY  4096u
+#define FAKE_RAM_BASE MIB(16) /* first host-physical address that is RAM */
+#define FAKE_RAM_SIZE MIB(64)
+#define FAKE_TSC_HZ   2000000000ull
+
+/* What was done, in order; the same numbers count. */
+enum fake_action {
+	FAKE_VMREAD, /* a: field, b: value */
+	FAKE_VMWRITE,
+	FAKE_RDMSR,
+	FAKE_WRMSR,
+	FAKE_INVEPT,  /* a: type, b: EPTP */
+	FAKE_INVVPID, /* a: type, b: VPID */
+	FAKE_IN,      /* a: port, b: value */
+	FAKE_OUT,
+	FAKE_CPUID,
+	FAKE_VMXON,
+	FAKE_VMXOFF,
+	FAKE_VMCLEAR,
+	FAKE_VMPTRLD,
+	FAKE_ENTER,  /* a: 1 launch, 0 resume */
+	FAKE_INJECT, /* a: interruption information, b: error code */
+	FAKE_IRQ_WINDOW,
+	FAKE_HALT,
+	FAKE_HOST_NMI,
+	FAKE_HOST_MC,
+	FAKE_CR_WRITE, /* a: number, b: value */
+	FAKE_XSETBV,
+	FAKE_ACTIONS
+};
+
+struct fake_record {
+	enum fake_action action;
+	unsigned cpu;
+	uint64_t a, b;
+};
+
+struct fake_msr {
+	uint32_t msr;
+	bool read_only;
+	uint64_t value;
+};
+
+struct fake_cpuid {
+	uint32_t leaf, subleaf;
+	struct cpuid_regs r;
+};
+
+struct fake_cpu {
+	uint64_t cr0, cr2, cr3, cr4, cr8, dr[8], rflags, xcr0;
+	uint64_t xcr0_supported;
+	uint64_t tsc, tsc_step; /* each RDTSC advances by the step */
+	struct desc_ptr gdt, idt;
+	uint16_t tr;
+	void *gs;
+	struct fake_msr msr[FAKE_MSRS];
+	unsigned msr_count;
+	const struct fake_cpuid *cpuid;
+	unsigned cpuid_count;
+	hpa_t vmxon, current; /* 0: none */
+	uint64_t descriptors[8] ALIGNED(16);
+};
+
+struct fake_machine {
+	struct fake_cpu cpu[FAKE_CPUS];
+	unsigned count[FAKE_ACTIONS];
+	struct fake_record history[FAKE_HISTORY];
+	unsigned history_used; /* recording stops when full, counting does not */
+	/* What an interrupt handler does when irq_window() or sti_hlt_cli() lets it run; NULL: nothing. */
+	void (*interrupt)(void *ctx);
+	void *interrupt_ctx;
+};
+extern struct fake_machine fake;
+/* The CPU this code runs on. */
+extern struct fake_cpu *fake_this;
+
+/* What a violation does; NULL: print and abort. Does not return. Tests: FAKE_FAIL_IN_CMOCKA(). */
+extern void (*fake_fail_hook)(const char *text);
+void fake_fail(const char *format, ...) PRINTF(1, 2) NORETURN;
+
+/* Needs <cmocka.h>. */
+#define FAKE_FAIL_IN_CMOCKA()                                                                      \
+	static void fake_fail_cmocka(const char *text)                                             \
+	{                                                                                          \
+		fail_msg("%s", text);                                                              \
+	}
+
+/* A fresh machine: four Skylake-like CPUs after bring-up, RAM all clean, no VMX operation. */
+void fake_reset(void);
+void fake_cpu_select(unsigned cpu);
+unsigned fake_cpu_index(void);
+void fake_counts_clear(void);
+void fake_record(enum fake_action action, uint64_t a, uint64_t b);
+
+/* ---- MSRs and CPUID of the selected CPU ---- */
+void fake_msr_set(uint32_t msr, uint64_t value); /* adds it if there is none */
+void fake_msr_remove(uint32_t msr);
+uint64_t fake_msr_get(uint32_t msr);
+void fake_cpuid_skylake(void);
+void fake_cpuid_amd(void);
+/* Change one leaf of this CPU's table. */
+void fake_cpuid_set(uint32_t leaf, uint32_t subleaf, struct cpuid_regs r);
+/* In the shape that cpuid_params wants; counts nothing. */
+struct cpuid_regs fake_cpuid_host(void *ctx, uint32_t leaf, uint32_t subleaf);
+
+/* ---- VT-x ---- */
+struct fake_injection {
+	bool valid;
+	uint8_t vector, type;
+	bool has_error;
+	uint32_t error, insn_len;
+	uint64_t rip; /* where the guest was */
+};
+
+struct fake_vmx {
+	/* Plays the guest for one entry: looks at `injected`, changes state, calls fake_exit*(). */
+	void (*guest)(struct vcpu *v, void *ctx);
+	void *ctx;
+	struct fake_injection injected; /* by the entry now running or the last one */
+	bool cut_short; /* set by the guest: the injected event was not delivered (IDT vectoring) */
+	bool tolerate;  /* an entry that hardware refuses is refused as hardware does */
+	uint32_t fail_next; /* not 0: the next entry is VMfailValid with this error */
+	char problem[160];  /* why the last refused entry was refused */
+	unsigned entries, exit_set;
+};
+extern struct fake_vmx fake_vmx;
+
+/* Fields of the current VMCS, uncounted; the guest may write what VMWRITE may not. */
+uint64_t fake_vmcs_get(uint32_t field);
+void fake_vmcs_set(uint32_t field, uint64_t value);
+bool fake_vmcs_defined(uint32_t field);
+
+/* How the guest is left. Fields that hardware leaves undefined for this exit cannot be read afterwards. */
+void fake_exit(uint32_t reason, uint64_t qualification);
+void fake_exit_insn(uint32_t reason, uint64_t qualification, uint32_t length);
+void fake_exit_exception(uint32_t intr_info, uint32_t error, uint64_t qualification);
+void fake_exit_ept(gpa_t gpa, gva_t gva, uint64_t qualification);
+void fake_vectoring(uint32_t info, uint32_t error, uint32_t insn_len);
+
+/*
+ * An access of the current VMCS's guest (its linear addresses are physical): through this CPU's TLB, filled
+ * from the stage-2 tables. 0: no translation.
+ */
+hpa_t fake_guest_access(gpa_t gpa);
+/* Translations on any CPU that lead to, or were found through, frames in [base, base + size). */
+unsigned fake_tlb_refers(hpa_t base, uint64_t size);
+unsigned fake_tlb_entries(unsigned cpu);
+void fake_tlb_clear(void);
+
+#endif
