@@ -26,6 +26,7 @@ void cpu_add(struct cpu *cpu)
 	CHECK(cpu->index == count && count < CPUS_MAX);
 	cpus[count] = cpu;
 	__atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&cpu->counted, true, __ATOMIC_RELEASE);
 }
 
 struct cpuid_regs cpu_cpuid(uint32_t leaf, uint32_t subleaf)

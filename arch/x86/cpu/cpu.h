@@ -48,6 +48,7 @@ struct cpu {
 	struct cpu *self; /* must be first: gs_self() */
 	uint32_t index;   /* 0 is the boot CPU; dense */
 	uint32_t apic_id;
+	bool counted; /* by cpu_add() */
 
 	/* For the code above: nothing in arch/x86/cpu looks at them. */
 	void *vcpu;      /* the vCPU running on or owning this CPU */

@@ -13,10 +13,10 @@
 #define CPU_AREA_PAGES ((sizeof(struct cpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 /*
- * The CPU being started sets `arrived` to its area's address, and goes on when `released` says the same:
- * once it is counted, or never.
+ * The CPU being started sets this to its area's address, and goes on when its area says that it is
+ * counted. Nothing shared tells it so: the next one may be starting before it looks.
  */
-static struct cpu *arrived, *released;
+static struct cpu *arrived;
 
 static NORETURN void ap_entry(struct cpu *cpu)
 {
@@ -26,7 +26,7 @@ static NORETURN void ap_entry(struct cpu *cpu)
 	if (host_lapic_init())
 		panic("CPU %u: the local APIC of the boot CPU's mode is not usable", cpu->index);
 	__atomic_store_n(&arrived, cpu, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&released, __ATOMIC_ACQUIRE) != cpu)
+	while (!__atomic_load_n(&cpu->counted, __ATOMIC_ACQUIRE))
 		cpu_relax();
 	hv_ap_main(cpu);
 }
@@ -77,7 +77,6 @@ static bool wait_for(const struct cpu *cpu, unsigned us)
 static bool start_one(hpa_t page, const struct cpu *cpu)
 {
 	__atomic_store_n(&arrived, NULL, __ATOMIC_RELEASE);
-	__atomic_store_n(&released, NULL, __ATOMIC_RELEASE);
 	host_lapic_send_init(cpu->apic_id);
 	tsc_delay_us(INIT_DELAY_US);
 	host_lapic_send_sipi(cpu->apic_id, page);
@@ -130,7 +129,6 @@ static bool start_cpu(hpa_t page, uint32_t apic_id, struct cpu **spare, smp_say 
 	}
 	*spare = NULL;
 	cpu_add(cpu);
-	__atomic_store_n(&released, cpu, __ATOMIC_RELEASE);
 	say("CPU %u: APIC ID %u", index, apic_id);
 	return true;
 }
