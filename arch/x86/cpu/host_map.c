@@ -164,7 +164,7 @@ static void *map_device(hpa_t base, uint64_t size, unsigned type)
 	hpa_t first = align_down(base, PAGE_SIZE);
 	uint64_t va, bytes;
 
-	if (!size || base + size < base || base + size > MMIO_WINDOW_SIZE * 8192)
+	if (!size || base + size < base || base + size > BIT(52))
 		return NULL;
 	bytes = align_up(base + size, PAGE_SIZE) - first;
 	/* Alike modulo 2 MiB, so that large leaves fit. */
