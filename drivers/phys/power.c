@@ -111,7 +111,10 @@ void power_reset(const struct power_acpi *acpi)
 	static const struct desc_ptr no_idt;
 
 	cli();
-	/* With the block decoded Bochs comes back from a reset in a state its firmware cannot start from. */
+	/*
+	 * With the block decoded Bochs comes back from a reset in a state its firmware cannot
+	 * start from.
+	 */
 	if (is_piix4()) {
 		outl(PCI_ADDRESS, PCI_ENABLE | PIIX4_PM_FUNCTION | PIIX4_PMREGMISC);
 		outb(PCI_DATA, 0);

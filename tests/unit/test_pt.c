@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page tables against a model: the history of operations says where each address leads, and a walker
- * written here from the manuals, not pt_lookup(), says where the tables lead. They are compared after
+ * Page tables against a model: the history of operations says where each address leads, and a
+ * walker
+ * written here from the manuals, not pt_lookup(), says where the tables lead. They are compared
+ * after
  * every single store.
  */
 #include <stdarg.h>
@@ -384,7 +386,10 @@ static void test_split_and_holes(void **state)
 		assert_int_equal(unmap(GIB(10), GIB(100)), 0);
 		assert_int_equal(f.live, live);
 		assert_int_equal(leaf_at(MIB(512)), 0);
-		/* A large mapping over an existing table fills the table: none is freed while live. */
+		/*
+		 * A large mapping over an existing table fills the table: none is freed while
+		 * live.
+		 */
 		assert_int_equal(map(MIB(512), GIB(9), MIB(2), PT_READ, PT_1G), 0);
 		assert_int_equal(leaf_at(MIB(512)), PT_4K);
 		assert_int_equal(f.live, live);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The per-CPU area, reached through the GS base, with this CPU's descriptor tables and stacks. Knows
+ * The per-CPU area, reached through the GS base, with this CPU's descriptor tables and stacks.
+ * Knows
  * nothing of guests beyond a pointer it keeps for others.
  *
  * Locking: a CPU's area belongs to that CPU; others read index, apic_id and the counters only.
@@ -83,7 +84,10 @@ extern char hv_start[], hv_text_start[], hv_text_end[], hv_rodata_start[], hv_ro
 	hv_data_start[], hv_data_end[], hv_symbols_start[], hv_end[];
 extern char hv_boot_stacks[]; /* the boot CPU's stacks, in the data segment: entry.S */
 
-/* First thing on the boot CPU: GS base, GDT, TSS and IDT, so that from here on a fault is a panic screen. */
+/*
+ * First thing on the boot CPU: GS base, GDT, TSS and IDT, so that from here on a fault is a panic
+ * screen.
+ */
 void cpu_init_boot(void);
 
 /* For smp.c: fill in a zeroed area for a further CPU; `stacks` is mapped. It is not counted yet. */
@@ -92,10 +96,16 @@ void cpu_prepare(struct cpu *cpu, unsigned index, uint32_t apic_id, uintptr_t st
 void cpu_add(struct cpu *cpu);
 /* Load GS base, GDT, TSS and IDT: on the CPU itself. */
 void cpu_load(struct cpu *cpu);
-/* CR0, CR4, EFER, PAT as this hypervisor wants them: on every CPU, once its page tables are loaded. */
+/*
+ * CR0, CR4, EFER, PAT as this hypervisor wants them: on every CPU, once its page tables are
+ * loaded.
+ */
 void cpu_set_control(void);
 
-/* CPUID with the leaf checked against the largest one of its range: zeroes if there is no such leaf. */
+/*
+ * CPUID with the leaf checked against the largest one of its range: zeroes if there is no such
+ * leaf.
+ */
 struct cpuid_regs cpu_cpuid(uint32_t leaf, uint32_t subleaf);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the loader jumps to: RDI = physical address of struct bootinfo, state as in boot/bootinfo.h. */
+/*
+ * Where the loader jumps to: RDI = physical address of struct bootinfo, state as in
+ * boot/bootinfo.h.
+ */
 #include "asm_offsets.h"
 
 	.section .text.entry, "ax"
@@ -10,7 +13,8 @@ hv_entry:
 	cld
 	movq	%rdi, %rbx
 	/*
-	 * The direct map works from here on: PML4 slots 256 to 383 repeat the loader's identity map. The
+	 * The direct map works from here on: PML4 slots 256 to 383 repeat the loader's identity
+	 * map. The
 	 * loader's tables are identity-mapped themselves.
 	 */
 	movq	%cr3, %rsi

@@ -112,7 +112,10 @@ int host_lapic_init(void)
 	drain_in_service();
 	if (lapic.deadline) {
 		reg_write(APIC_LVT_TIMER, APIC_LVT_TSC_DEADLINE | VECTOR_TIMER);
-		/* The mode change is ordered before the first deadline (SDM vol. 3, "TSC-Deadline Mode"). */
+		/*
+		 * The mode change is ordered before the first deadline (SDM vol. 3, "TSC-Deadline
+		 * Mode").
+		 */
 		mfence();
 		wrmsr(MSR_IA32_TSC_DEADLINE, 0);
 	}

@@ -26,11 +26,15 @@ void host_lapic_send_nmi(uint32_t apic_id);
 void host_lapic_send_init(uint32_t apic_id);
 void host_lapic_send_sipi(uint32_t apic_id, hpa_t entry); /* entry: page aligned, below 1 MiB */
 
-/* Measure the timer against the TSC (boot CPU, after tsc_init(), host_lapic_init()). ~10 ms without TSC deadline. */
+/*
+ * Measure the timer against the TSC (boot CPU, after tsc_init(), host_lapic_init()). ~10 ms
+ * without TSC deadline.
+ */
 int host_lapic_timer_calibrate(void) MUST_CHECK;
 bool host_lapic_timer_has_deadline(void);
 /*
- * VECTOR_TIMER on this CPU when its TSC reaches `tsc` (now, if it has); replaces what was armed. Far
+ * VECTOR_TIMER on this CPU when its TSC reaches `tsc` (now, if it has); replaces what was armed.
+ * Far
  * deadlines may fire early where there is no TSC deadline mode: check the time and arm again.
  */
 void host_lapic_timer_arm(uint64_t tsc);

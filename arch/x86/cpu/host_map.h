@@ -56,7 +56,8 @@ void host_map_init_early(hpa_t hv_phys);
 hpa_t frame_alloc_hv(unsigned pages);
 
 /*
- * Build the tables from frame_alloc_hv() and switch this CPU to them; sets the control registers. All
+ * Build the tables from frame_alloc_hv() and switch this CPU to them; sets the control registers.
+ * All
  * pointers in bi are still physical. E_NOMEM, E_UNSUP.
  */
 int host_map_init(const struct bootinfo *bi) MUST_CHECK;
@@ -72,10 +73,16 @@ void *host_map_wc(hpa_t base, uint64_t size_bytes);
 /* Map the stacks of CPU `index` with guard pages; 0 if out of memory. */
 uintptr_t host_map_stacks(unsigned index);
 
-/* Where va leads in the hypervisor's tables, for panic screens and tests: flags of enum pt_flag, E_NOENT. */
+/*
+ * Where va leads in the hypervisor's tables, for panic screens and tests: flags of enum pt_flag,
+ * E_NOENT.
+ */
 int host_map_lookup(uint64_t va, hpa_t *pa, unsigned *flags) MUST_CHECK;
 
-/* Tables for starting CPUs: the upper half plus the first 2 MiB identity-mapped RX. Below 4 GiB or E_UNSUP. */
+/*
+ * Tables for starting CPUs: the upper half plus the first 2 MiB identity-mapped RX. Below 4 GiB or
+ * E_UNSUP.
+ */
 int host_map_start_cr3(uint32_t *cr3) MUST_CHECK;
 /* Take the identity mapping away again. */
 void host_map_start_done(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every privileged or special instruction, one inline function each; the VMX and SVM ones have their
+ * Every privileged or special instruction, one inline function each; the VMX and SVM ones have
+ * their
  * own headers. Host tests replace the whole file by a fake that records and checks.
  *
  * The _safe variants may fault: the exception table turns the fault into E_FAULT. They are the only
@@ -394,7 +395,9 @@ static inline void irq_window(void)
 	__asm__ volatile("sti; nop; cli" : : : "memory", "cc");
 }
 
-/* Sleep until an interrupt, with none lost between the STI and the HLT; IF is 0 again afterwards. */
+/*
+ * Sleep until an interrupt, with none lost between the STI and the HLT; IF is 0 again afterwards.
+ */
 static inline void sti_hlt_cli(void)
 {
 	__asm__ volatile("sti; hlt; cli" : : : "memory", "cc");

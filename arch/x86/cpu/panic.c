@@ -69,7 +69,10 @@ size_t panic_symbol(char *buf, size_t size, uint64_t address)
 		else
 			high = middle;
 	}
-	/* Of several names for one address the first is the function's; the rest are section bounds. */
+	/*
+	 * Of several names for one address the first is the function's; the rest are section
+	 * bounds.
+	 */
 	while (low && symbols_offsets[low - 1] == symbols_offsets[low])
 		low--;
 	return fmt_string(buf, size, "%s+0x%lx", &symbols_names[symbols_name_offsets[low]],

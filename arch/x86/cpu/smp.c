@@ -105,7 +105,10 @@ static struct cpu *make_cpu(unsigned index, uint32_t apic_id)
 	return cpu;
 }
 
-/* Start the CPU with this APIC ID; false if memory ran out. A CPU that fails leaves its area to the next. */
+/*
+ * Start the CPU with this APIC ID; false if memory ran out. A CPU that fails leaves its area to
+ * the next.
+ */
 static bool start_cpu(hpa_t page, uint32_t apic_id, struct cpu **spare, smp_say *say)
 {
 	unsigned index = cpu_count();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting the other CPUs, one at a time, each with a bounded wait. One that does not come up is named and left
+ * Starting the other CPUs, one at a time, each with a bounded wait. One that does not come up is
+ * named and left
  * out.
  */
 #ifndef ARCH_X86_CPU_SMP_H
@@ -13,7 +14,8 @@
 typedef void smp_say(const char *format, ...);
 
 /*
- * Start every enabled CPU of bi but this one; `say` gets one line (no newline) per CPU. bi lies in the
+ * Start every enabled CPU of bi but this one; `say` gets one line (no newline) per CPU. bi lies in
+ * the
  * direct map, its pointers are physical. Needs host_map, LAPIC, TSC. Returns the CPUs now running.
  * The trampoline page is wiped afterwards.
  */
@@ -22,7 +24,10 @@ unsigned smp_start(const struct bootinfo *bi, smp_say *say);
 /* An NMI to every other CPU: for panic and for stops that must not wait for IF=1. */
 void smp_nmi_others(void);
 
-/* Supplied by hv/core: where a started CPU continues, on its own stack, interrupts off, LAPIC enabled. */
+/*
+ * Supplied by hv/core: where a started CPU continues, on its own stack, interrupts off, LAPIC
+ * enabled.
+ */
 NORETURN void hv_ap_main(struct cpu *cpu);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What smp.c fills in for trampoline.S: a copy of the code lies at the start of the trampoline page, this
+ * What smp.c fills in for trampoline.S: a copy of the code lies at the start of the trampoline
+ * page, this
  * right behind it.
  */
 #ifndef ARCH_X86_CPU_TRAMPOLINE_H

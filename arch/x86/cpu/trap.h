@@ -3,7 +3,8 @@
  * Exceptions, NMIs and interrupts of the host. Exceptions go to the exception table, else panic;
  * NMIs to the CPU's nmi_handler; vectors from 32 up to a table of handlers shared by all CPUs.
  *
- * Locking: handlers are set during bring-up, before other CPUs take interrupts. They run with IF=0 on
+ * Locking: handlers are set during bring-up, before other CPUs take interrupts. They run with IF=0
+ * on
  * the interrupted stack; the EOI is sent after the handler returns.
  */
 #ifndef ARCH_X86_CPU_TRAP_H
@@ -11,7 +12,10 @@
 
 #include "hv/lib/types.h"
 
-/* The hypervisor's own vectors. Any other may come unexpectedly: EOI if in service, counted, ignored. */
+/*
+ * The hypervisor's own vectors. Any other may come unexpectedly: EOI if in service, counted,
+ * ignored.
+ */
 #define VECTOR_TIMER    0xf0u
 #define VECTOR_KICK     0xf1u /* makes a CPU leave its guest or its HLT */
 #define VECTOR_CALL     0xf2u

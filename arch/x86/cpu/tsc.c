@@ -44,7 +44,10 @@ static uint32_t read_pmtimer(const struct clock *clock)
 	return pmtimer_read(clock->port);
 }
 
-/* Both clocks at the same moment: the best of five tries, so that an SMI or a slow bus does not spoil it. */
+/*
+ * Both clocks at the same moment: the best of five tries, so that an SMI or a slow bus does not
+ * spoil it.
+ */
 static uint64_t read_pair(const struct clock *clock, uint32_t *count)
 {
 	uint64_t best = UINT64_MAX, at = 0;

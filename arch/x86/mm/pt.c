@@ -243,7 +243,9 @@ static int edit_run(struct pt *pt, const struct edit *e)
 	uint64_t at, covered;
 	int status;
 
-	/* Prepare: after this every step ends at an entry that exists, so committing cannot fail. */
+	/*
+	 * Prepare: after this every step ends at an entry that exists, so committing cannot fail.
+	 */
 	for (at = 0; at < e->size; at += covered) {
 		status = edit_step(pt, e, at, false, &covered);
 		if (status)

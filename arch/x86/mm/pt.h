@@ -4,11 +4,13 @@
  * format is a table of levels and two functions that build and read a leaf.
  *
  * Every change is a single 64-bit store, and after each store every address translates as it did
- * before or as it will. Operations prepare (allocate, split large leaves: no translation changes) and then
+ * before or as it will. Operations prepare (allocate, split large leaves: no translation changes)
+ * and then
  * commit (cannot fail), so a failure leaves every translation as it was. A table, once made,
  * stays until pt_destroy(): no table is freed while a CPU may still walk it.
  *
- * Knows nothing of CPUs: flushing TLBs is the caller's, who finds `stale` set when a present entry was
+ * Knows nothing of CPUs: flushing TLBs is the caller's, who finds `stale` set when a present entry
+ * was
  * changed. Locking is the caller's.
  */
 #ifndef ARCH_X86_MM_PT_H
@@ -68,7 +70,10 @@ struct pt {
 	hpa_t (*frame_alloc)(void *context);
 	void (*frame_free)(void *context, hpa_t frame);
 	void *(*to_virt)(hpa_t frame);
-	/* After `count` entries were written, if not NULL: walkers that do not snoop caches, tests. */
+	/*
+	 * After `count` entries were written, if not NULL: walkers that do not snoop caches,
+	 * tests.
+	 */
 	void (*stored)(void *context, uint64_t *first, unsigned count);
 	void *context;
 };
@@ -83,13 +88,16 @@ struct pt_mapping {
 int pt_create(struct pt *pt) MUST_CHECK;
 
 /*
- * Map [va, va + size) to pa, replacing what was there, with the largest leaves that the hardware, the
+ * Map [va, va + size) to pa, replacing what was there, with the largest leaves that the hardware,
+ * the
  * alignment and max_leaf (PT_4K, PT_2M, PT_1G) allow. E_INVAL: not page aligned or no PT_READ;
  * E_RANGE: outside the format; E_NOMEM: every translation is as before.
  */
 int pt_map(struct pt *pt, uint64_t va, hpa_t pa, uint64_t size, unsigned flags,
 	uint64_t max_leaf) MUST_CHECK;
-/* Take away what is mapped in the range; holes are fine. E_NOMEM when a large leaf must be split. */
+/*
+ * Take away what is mapped in the range; holes are fine. E_NOMEM when a large leaf must be split.
+ */
 int pt_unmap(struct pt *pt, uint64_t va, uint64_t size) MUST_CHECK;
 /* New flags for what is mapped in the range; holes stay holes. */
 int pt_protect(struct pt *pt, uint64_t va, uint64_t size, unsigned flags) MUST_CHECK;
