@@ -21,7 +21,7 @@ static void reg_write(volatile uint8_t *regs, unsigned offset, uint32_t value)
 	*(volatile uint32_t *)(regs + offset) = value;
 }
 
-int hpet_start(struct hpet *hpet, volatile void *regs)
+int hpet_clock_start(struct hpet_clock *hpet, volatile void *regs)
 {
 	uint32_t id, period, first;
 
@@ -35,21 +35,21 @@ int hpet_start(struct hpet *hpet, volatile void *regs)
 	hpet->period_fs = period;
 	hpet->saved_config = reg_read(hpet->regs, HPET_GEN_CONF);
 	reg_write(hpet->regs, HPET_GEN_CONF, hpet->saved_config | GEN_CONF_ENABLE);
-	first = hpet_read(hpet);
+	first = hpet_clock_read(hpet);
 	for (unsigned i = 0; i < COUNTING_POLLS; i++) {
-		if (hpet_read(hpet) != first)
+		if (hpet_clock_read(hpet) != first)
 			return 0;
 	}
-	hpet_stop(hpet);
+	hpet_clock_stop(hpet);
 	return E_NOENT;
 }
 
-uint32_t hpet_read(const struct hpet *hpet)
+uint32_t hpet_clock_read(const struct hpet_clock *hpet)
 {
 	return reg_read(hpet->regs, HPET_MAIN_CNT);
 }
 
-void hpet_stop(const struct hpet *hpet)
+void hpet_clock_stop(const struct hpet_clock *hpet)
 {
 	reg_write(hpet->regs, HPET_GEN_CONF, hpet->saved_config);
 }

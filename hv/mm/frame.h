@@ -25,6 +25,7 @@
 #define FRAME_OWNER_FIRST 16u
 #define FRAME_OWNER_HV    16u /* the hypervisor itself */
 #define FRAME_OWNER_FILES 17u /* files of the config */
+#define FRAME_OWNER_LOADER 18u /* until its hand-over has been copied */
 #define FRAME_OWNER_VM    32u /* then one per live guest */
 
 struct frame_pool {

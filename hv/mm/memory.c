@@ -15,3 +15,9 @@ void memory_free(uint16_t owner, void *mem, unsigned pages)
 {
 	frame_free(&host_frames, owner, virt_to_phys(mem), pages);
 }
+
+/* For arch/x86/cpu, which deals in addresses. */
+hpa_t frame_alloc_hv(unsigned pages)
+{
+	return frame_alloc(&host_frames, FRAME_OWNER_HV, pages, 1);
+}

@@ -514,7 +514,7 @@ static int add_ranges(struct vm *vm)
 	const struct bus_range ports[] = {
 		{0xcf8, 8, cf8_read, cf8_write, vm, pci_lock},
 		{0x80, 1, port80_read, port80_write, pc, NULL},
-		{vm->exit_port, 4, exit_read, exit_write, vm, NULL},
+		{vm->exit_port, MIN(4u, 0x10000u - vm->exit_port), exit_read, exit_write, vm, NULL},
 	};
 	const struct bus_range ecam = {
 		ACPI_ECAM_BASE, ACPI_ECAM_SIZE, ecam_read, ecam_write, pc, pci_lock};

@@ -30,13 +30,13 @@ struct clock {
 	uint32_t (*read)(const struct clock *clock);
 	uint64_t period_fs;
 	uint32_t mask;
-	struct hpet hpet;
+	struct hpet_clock hpet;
 	uint16_t port;
 };
 
 static uint32_t read_hpet(const struct clock *clock)
 {
-	return hpet_read(&clock->hpet);
+	return hpet_clock_read(&clock->hpet);
 }
 
 static uint32_t read_pmtimer(const struct clock *clock)
@@ -89,11 +89,11 @@ static uint64_t measure_hpet(hpa_t base)
 	void *regs = host_map_mmio(base ? base : HPET_DEFAULT_BASE, HPET_SIZE);
 	uint64_t hz;
 
-	if (!regs || hpet_start(&clock.hpet, regs))
+	if (!regs || hpet_clock_start(&clock.hpet, regs))
 		return 0;
 	clock.period_fs = clock.hpet.period_fs;
 	hz = measure(&clock);
-	hpet_stop(&clock.hpet);
+	hpet_clock_stop(&clock.hpet);
 	return hz;
 }
 

@@ -233,6 +233,7 @@ struct virt_caps {
 	bool page_1g, page_2m, accessed_dirty;
 	bool tsc_scaling;
 	bool invpcid, rdtscp;
+	uint64_t cr4; /* CR4 bits this CPU can hold */
 	unsigned tags; /* VPIDs or ASIDs, 0 excluded */
 };
 

@@ -147,6 +147,7 @@ int vmx_cpu_check(struct virt_caps *caps, const char **reason)
 		.accessed_dirty = c.ept_vpid_cap & EPT_CAP_AD,
 		.rdtscp = c.proc2 & PROC2_ENABLE_RDTSCP,
 		.invpcid = c.proc2 & PROC2_ENABLE_INVPCID,
+		.cr4 = c.cr4_fixed1 & ~(uint64_t)(CR4_VMXE | CR4_SMXE),
 		.tags = 0xffff,
 	};
 	if (vmx_config.revision == 0) {

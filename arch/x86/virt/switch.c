@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arch/x86/virt/switch.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/defs/cpuid.h"
+#include "arch/x86/defs/cr.h"
+#include "arch/x86/defs/msr.h"
+#include "hv/lib/string.h"
+
+#define PRED_CMD_IBPB      1u
+#define FLUSH_CMD_L1D      1u
+#define MXCSR_RESET        0x1f80u
+#define XSAVE_MXCSR_OFFSET 24
+#define FXSAVE_FCW_OFFSET  0
+#define FCW_RESET          0x37fu
+#define XSAVE_HEADER_END   576 /* legacy area and header: an init image needs no more */
+
+/*
+ * XRSTOR with XSTATE_BV = 0 puts every requested component into its initial state (SDM vol. 1, "Operation of
+ * XRSTOR"); MXCSR is still read from memory.
+ */
+static void reset_extended_state(uint64_t xcr0_allowed)
+{
+	uint8_t area[XSAVE_HEADER_END] ALIGNED(64);
+	const uint32_t mxcsr = MXCSR_RESET;
+	const uint16_t fcw = FCW_RESET;
+
+	memset(area, 0, sizeof(area));
+	memcpy(area + XSAVE_MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
+	memcpy(area + FXSAVE_FCW_OFFSET, &fcw, sizeof(fcw));
+	if (!xcr0_allowed) {
+		(void)!fxrstor_safe(area);
+		return;
+	}
+	/* All components at once, whatever the previous owner had switched on. */
+	if (xsetbv_safe(0, xcr0_allowed) == OK)
+		(void)!xrstor_safe(area, xcr0_allowed);
+	(void)!xsetbv_safe(0, XCR0_X87);
+}
+
+static void reset_debug_registers(void)
+{
+	write_dr7(DR7_RESET);
+	write_dr0(0);
+	write_dr1(0);
+	write_dr2(0);
+	write_dr3(0);
+	write_dr6(DR6_RESET);
+}
+
+/* What the previous owner left in predictors and in the L1 data cache must not serve the next one. */
+static void flush_speculation(void)
+{
+	struct cpuid_regs max = cpuid(0, 0), features;
+
+	if (max.eax < CPUID_LEAF_EXTENDED)
+		return;
+	features = cpuid(CPUID_LEAF_EXTENDED, 0);
+	if (features.edx & CPUID_7_EDX_IBRS_IBPB)
+		(void)!wrmsr_safe(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
+	if (features.edx & CPUID_7_EDX_L1D_FLUSH)
+		(void)!wrmsr_safe(MSR_IA32_FLUSH_CMD, FLUSH_CMD_L1D);
+	if (features.edx & CPUID_7_EDX_MD_CLEAR)
+		verw(0);
+}
+
+void switch_owner(uint64_t xcr0_allowed, bool has_tsc_aux)
+{
+	static const uint32_t msrs[] = {
+		MSR_IA32_STAR,
+		MSR_IA32_LSTAR,
+		MSR_IA32_CSTAR,
+		MSR_IA32_FMASK,
+		MSR_IA32_KERNEL_GS_BASE,
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++)
+		wrmsr(msrs[i], 0);
+	if (has_tsc_aux)
+		wrmsr(MSR_IA32_TSC_AUX, 0);
+	write_cr2(0);
+	reset_debug_registers();
+	reset_extended_state(xcr0_allowed);
+	flush_speculation();
+}

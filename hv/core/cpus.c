@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/core/cpus.h"
+#include "arch/x86/cpu/cpu.h"
+#include "arch/x86/cpu/host_lapic.h"
+#include "arch/x86/cpu/panic.h"
+#include "arch/x86/cpu/smp.h"
+#include "arch/x86/cpu/trap.h"
+#include "arch/x86/defs/cpuid.h"
+#include "arch/x86/defs/msr.h"
+#include "hv/core/housekeeping.h"
+#include "hv/core/log.h"
+#include "hv/core/machine.h"
+#include "hv/mm/memory.h"
+
+/* What one CPU has to do; only `guest` is touched by others. */
+struct cpu_work {
+	struct timer_queue timers;
+	struct guest *guest; /* atomic: set by housekeeping, cleared by the CPU */
+	bool usable;
+};
+
+static struct cpu_work work[CPUS_MAX];
+const struct virt_ops *cpus_virt;
+
+static struct cpu_work *my_work(void)
+{
+	return &work[this_cpu()->index];
+}
+
+static unsigned my_index(void)
+{
+	return this_cpu()->index;
+}
+
+/* ---- Timers ---- */
+
+static void program_timer(const struct timer_queue *q)
+{
+	uint64_t next = timer_queue_next(q);
+
+	if (next == TIMER_NEVER)
+		host_lapic_timer_stop();
+	else
+		host_lapic_timer_arm(next);
+}
+
+static void on_timer(unsigned vector)
+{
+	struct timer_queue *q = &my_work()->timers;
+
+	(void)vector;
+	timer_queue_run(q, rdtsc());
+	program_timer(q);
+}
+
+static void cpu_timer_arm(struct timer *t, uint64_t deadline)
+{
+	struct timer_queue *q = &my_work()->timers;
+
+	if (timer_arm(q, t, deadline))
+		program_timer(q);
+}
+
+/* ---- Waiting and kicking ---- */
+
+static void on_kick(unsigned vector)
+{
+	(void)vector; /* leaving HLT or the guest was all */
+}
+
+void cpus_kick(unsigned cpu)
+{
+	if (cpu != my_index())
+		host_lapic_send_ipi(cpu_get(cpu)->apic_id, VECTOR_KICK);
+}
+
+/* IF is off: a wake-up that comes after the look at *wake is pending when STI lets it in, and ends HLT. */
+static void cpu_idle(const uint32_t *wake)
+{
+	housekeeping_poll();
+	if (__atomic_load_n(wake, __ATOMIC_ACQUIRE))
+		return;
+	if (frame_scrub_step(&host_frames))
+		irq_window();
+	else
+		sti_hlt_cli();
+}
+
+/* ---- Choosing and enabling the extension ---- */
+
+/*
+ * Instruction fetches through a large page whose size changes can raise a machine check on these CPUs (iTLB multihit):
+ * there stage 2 uses 4 KiB leaves (design decision 5).
+ */
+static bool has_itlb_multihit(void)
+{
+	uint64_t capabilities = 0;
+	bool intel = cpuid(0, 0).ecx == 0x6c65746e;
+
+	if (!intel)
+		return false;
+	if (cpu_cpuid(CPUID_LEAF_EXTENDED, 0).edx & CPUID_7_EDX_ARCH_CAPS)
+		(void)!rdmsr_safe(MSR_IA32_ARCH_CAPABILITIES, &capabilities);
+	return !(capabilities & ARCH_CAP_IF_PSCHANGE_MC_NO);
+}
+
+static void say_guest(const struct vm *vm, const char *text)
+{
+	log_line("%s: %s", vm->name, text);
+}
+
+int cpus_init(void)
+{
+	const char *reason = "";
+	int status = vmx_ops.cpu_check(&vm_host.caps, &reason);
+
+	if (status != OK) {
+		log_line("no guest can run: %s", reason);
+		return status;
+	}
+	cpus_virt = &vmx_ops;
+	vm_host.poll = housekeeping_poll;
+	vm_host.idle = cpu_idle;
+	vm_host.timer_arm = cpu_timer_arm;
+	vm_host.kick = cpus_kick;
+	vm_host.this_cpu = my_index;
+	vm_host.say = say_guest;
+	vm_host.page_sizes = PT_4K;
+	if (has_itlb_multihit()) {
+		log_line("this CPU has the iTLB multihit erratum: guests are mapped in 4 KiB pages");
+	} else {
+		vm_host.page_sizes |= vm_host.caps.page_2m ? PT_2M : 0;
+		vm_host.page_sizes |= vm_host.caps.page_1g ? PT_1G : 0;
+	}
+	if (irq_set_handler(VECTOR_TIMER, on_timer) != OK ||
+		irq_set_handler(VECTOR_KICK, on_kick) != OK)
+		panic("the hypervisor's own interrupt vectors are taken");
+	return OK;
+}
+
+static bool enable_virt(void)
+{
+	struct cpu *cpu = this_cpu();
+	struct virt_caps caps;
+	const char *reason = "";
+
+	if (cpus_virt && cpus_virt->cpu_check(&caps, &reason) == OK &&
+		cpus_virt->cpu_enable(cpu->index, &reason) == OK) {
+		__atomic_store_n(&my_work()->usable, true, __ATOMIC_RELEASE);
+		return true;
+	}
+	log_line("CPU %u cannot run guests: %s", cpu->index, reason);
+	return false;
+}
+
+static unsigned arrived;
+
+void hv_ap_main(struct cpu *cpu)
+{
+	(void)cpu;
+	enable_virt();
+	__atomic_add_fetch(&arrived, 1, __ATOMIC_RELEASE);
+	cpus_loop();
+}
+
+void cpus_start(void)
+{
+	unsigned others;
+
+	enable_virt();
+	others = smp_start(&machine.bi, log_line) - 1;
+	/* Each one only has VMXON left to do: this ends at once. */
+	while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < others)
+		cpu_relax();
+}
+
+unsigned cpus_usable(void)
+{
+	unsigned n = 0;
+
+	while (n < cpu_count() && __atomic_load_n(&work[n].usable, __ATOMIC_ACQUIRE))
+		n++;
+	return n;
+}
+
+/* ---- The loop ---- */
+
+void cpus_assign(unsigned cpu, struct guest *g)
+{
+	CHECK(!cpus_guest(cpu));
+	__atomic_store_n(&work[cpu].guest, g, __ATOMIC_RELEASE);
+	cpus_kick(cpu);
+}
+
+struct guest *cpus_guest(unsigned cpu)
+{
+	return __atomic_load_n(&work[cpu].guest, __ATOMIC_ACQUIRE);
+}
+
+void cpus_loop(void)
+{
+	struct cpu_work *w = my_work();
+	uint32_t wake;
+
+	housekeeping_start_cpu();
+	for (;;) {
+		struct guest *g = __atomic_load_n(&w->guest, __ATOMIC_ACQUIRE);
+
+		if (g) {
+			guests_run(g);
+			__atomic_store_n(&w->guest, NULL, __ATOMIC_RELEASE);
+			housekeeping_wake();
+			continue;
+		}
+		wake = __atomic_load_n(&w->guest, __ATOMIC_ACQUIRE) != NULL;
+		cpu_idle(&wake);
+	}
+}

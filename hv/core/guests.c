@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/core/guests.h"
+#include "arch/x86/cpu/host_map.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/cpu/tsc.h"
+#include "hv/core/cpus.h"
+#include "hv/core/housekeeping.h"
+#include "hv/core/log.h"
+#include "hv/core/machine.h"
+#include "hv/lib/fmt.h"
+#include "hv/lib/string.h"
+#include "hv/mm/memory.h"
+
+#define CONFIG_NAME     "bulkhead.toml"
+#define OUT_RING_PAGES  16u
+#define IN_RING_PAGES   1u
+/* Frames a guest costs beside its RAM: tables, devices, vCPU. Kept back when memory is checked. */
+#define OVERHEAD_CHUNKS 4u
+
+/* A guest that fails again at once is restarted after 100 ms, 200 ms, ... at most 10 s. */
+#define RESTART_DELAY_NS     (100 * NS_PER_MS)
+#define RESTART_DELAY_MAX_NS (10 * NS_PER_SEC)
+#define RESTART_SETTLED_NS   (10 * NS_PER_SEC)
+
+#define OUTPUT_WAIT_NS       NS_PER_SEC
+
+static struct config config;
+static struct config_errors errors;
+static struct config_verdict verdict;
+static struct guest guests[CONFIG_GUESTS_MAX];
+static unsigned count;
+
+static uint32_t state_of(const struct guest *g)
+{
+	return __atomic_load_n(&g->state, __ATOMIC_ACQUIRE);
+}
+
+static void set_state(struct guest *g, enum guest_state state)
+{
+	__atomic_store_n(&g->state, (uint32_t)state, __ATOMIC_RELEASE);
+}
+
+unsigned guests_count(void)
+{
+	return count;
+}
+
+struct guest *guests_get(unsigned index)
+{
+	return index < count ? &guests[index] : NULL;
+}
+
+const struct config_machine *guests_machine(void)
+{
+	return &config.machine;
+}
+
+unsigned guests_housekeeping(void)
+{
+	return verdict.housekeeping;
+}
+
+/* ---- The config ---- */
+
+static int file_size(void *context, const char *path, uint64_t *size)
+{
+	const struct bootinfo_file *f = machine_find_file(path);
+
+	(void)context;
+	if (!f || f->status == -1)
+		return E_NOENT;
+	*size = f->size;
+	return f->status == 0 ? OK : E_FAULT;
+}
+
+static void read_config(void)
+{
+	const struct config_machine_facts facts = {
+		.cpu_count = cpus_usable(),
+		.memory_bytes =
+			(frame_free_chunks(&host_frames) - MIN(frame_free_chunks(&host_frames),
+								   (uint64_t)OVERHEAD_CHUNKS)) *
+			CHUNK_SIZE,
+		.file_size = file_size,
+	};
+	int status = config_parse(&config, CONFIG_NAME, phys_to_virt(machine.bi.config),
+		machine.bi.config_size, &errors);
+	char text[256];
+
+	if (status == OK)
+		config_check(&config, &facts, &verdict, &errors);
+	for (unsigned i = 0; i < errors.count; i++) {
+		config_errors_format(&errors, i, text, sizeof(text));
+		log_line("%s", text);
+	}
+	if (errors.dropped)
+		log_line("%s: %u more mistakes", CONFIG_NAME, errors.dropped);
+}
+
+static void set_file(const struct config_string *path, const void **data, uint64_t *size)
+{
+	const struct bootinfo_file *f = path->text ? machine_find_file(path->text) : NULL;
+
+	*data = f && f->status == 0 ? phys_to_virt(f->base) : NULL;
+	*size = *data ? f->size : 0;
+}
+
+static void set_params(struct guest *g)
+{
+	const struct config_guest *c = g->config;
+	const struct config_image *image = config_guest_image(&config, c);
+	struct vm_params *p = &g->params;
+
+	p->name = g->name;
+	p->owner = (uint16_t)(FRAME_OWNER_VM + g->index);
+	p->vpid = 1 + g->index * VM_CPUS_MAX;
+	p->cpu_count = MIN(c->cpus.count, VM_CPUS_MAX);
+	for (unsigned i = 0; i < p->cpu_count; i++)
+		p->cpus[i] = c->cpus.cpu[i].number;
+	p->memory = c->memory.value;
+	p->exit_port = (uint16_t)c->exit_port.value;
+	p->cmdline = config_guest_cmdline(&config, c);
+	p->console_out = &g->out;
+	p->console_in = &g->in;
+	set_file(&image->kernel, &p->kernel, &p->kernel_size);
+	set_file(&image->initrd, &p->initrd, &p->initrd_size);
+}
+
+static void make_guest(unsigned index)
+{
+	struct guest *g = &guests[index];
+	void *out = memory_alloc(FRAME_OWNER_HV, OUT_RING_PAGES);
+	void *in = memory_alloc(FRAME_OWNER_HV, IN_RING_PAGES);
+
+	g->config = &config.guests[index];
+	g->name = g->config->name;
+	g->index = index;
+	if (!out || !in) {
+		log_line("%s: no memory for its console", g->name);
+		return;
+	}
+	ring_init(&g->out, out, OUT_RING_PAGES * PAGE_SIZE);
+	ring_init(&g->in, in, IN_RING_PAGES * PAGE_SIZE);
+	if (verdict.guest_bad[index]) {
+		log_line("%s is not started: its config has a mistake", g->name);
+		return;
+	}
+	set_params(g);
+	set_state(g, g->config->after_index >= 0 ? GUEST_WAITING : GUEST_DUE);
+}
+
+void guests_init(void)
+{
+	read_config();
+	count = config.guest_count;
+	for (unsigned i = 0; i < count; i++)
+		make_guest(i);
+}
+
+/* ---- On the guest's own CPU ---- */
+
+/* All clean memory may be out for a moment: scrub some and try again, while there is any to scrub. */
+static int build(struct guest *g, struct vm **vm)
+{
+	bool said = false;
+	int status;
+
+	for (;;) {
+		g->params.unix_time = machine.bi.unix_time + tsc_now_ns() / NS_PER_SEC;
+		status = vm_create(vm, &g->params, cpus_virt, g->error);
+		if (status != E_BUSY || __atomic_load_n(&g->stop.kind, __ATOMIC_ACQUIRE))
+			return status;
+		if (!said)
+			log_line("%s waits for memory to be scrubbed", g->name);
+		said = true;
+		frame_scrub_step(&host_frames);
+		irq_window();
+		vm_host.poll();
+	}
+}
+
+void guests_run(struct guest *g)
+{
+	uint64_t start = rdtsc();
+	struct vm *vm;
+
+	if (build(g, &vm) != OK) {
+		set_state(g, GUEST_ENDED);
+		return;
+	}
+	g->vm = vm;
+	g->start_ticks = rdtsc() - start;
+	g->started = tsc_now_ns();
+	set_state(g, GUEST_RUNNING);
+	log_line("%s started: %lu MiB, CPU %u", g->name, (unsigned long)(vm->ram_size >> 20),
+		g->params.cpus[0]);
+	vm_cpu_run(vm->cpu[0]);
+	set_state(g, GUEST_ENDED);
+}
+
+/* ---- Decisions ---- */
+
+static bool failed(const struct guest *g)
+{
+	return g->stop.kind == STOP_FAILED || (g->stop.kind == STOP_EXIT && g->stop.exit_value);
+}
+
+static bool wants_restart(const struct guest *g)
+{
+	if (g->restart_wanted || g->stop.kind == STOP_RESET)
+		return true;
+	if (g->stop.kind == STOP_KILLED)
+		return false;
+	switch (g->config->restart) {
+	case CONFIG_RESTART_ALWAYS: return true;
+	case CONFIG_RESTART_ON_FAILURE: return failed(g);
+	default: return false;
+	}
+}
+
+static ns_t restart_delay(struct guest *g, ns_t now)
+{
+	ns_t delay = RESTART_DELAY_NS;
+
+	if (!failed(g) || now - g->started >= RESTART_SETTLED_NS) {
+		g->fast_failures = 0;
+		return g->restart_wanted || g->stop.kind == STOP_RESET ? 0 : delay;
+	}
+	delay <<= MIN(g->fast_failures, 10u);
+	g->fast_failures++;
+	return MIN(delay, RESTART_DELAY_MAX_NS);
+}
+
+/* Clear away what a run left, and say how it ended. */
+static void end_run(struct guest *g, ns_t now)
+{
+	struct vm *vm = g->vm;
+
+	if (vm) {
+		g->stop = vm->stop;
+		g->vm = NULL;
+		vm_destroy(vm);
+	} else if (g->stop.kind == STOP_NONE) {
+		g->stop.kind = STOP_FAILED;
+		fmt_string(g->stop.text, sizeof(g->stop.text), "could not be started: %s", g->error);
+	}
+	if (wants_restart(g)) {
+		log_line("%s stopped: %s; it is started again", g->name, g->stop.text);
+		g->start_at = now + restart_delay(g, now);
+		g->restart_wanted = false;
+		set_state(g, GUEST_DUE);
+		return;
+	}
+	log_line("%s stopped: %s", g->name, g->stop.text);
+	set_state(g, GUEST_STOPPED);
+}
+
+/* What the guest said last comes before the line that says how it ended; but it does not wait for ever. */
+static bool output_shown(struct guest *g, ns_t now)
+{
+	if (g->ended_at == 0) {
+		g->ended_at = now;
+		housekeeping_end_output(g->index);
+	}
+	if (!housekeeping_output_done(g->index) && now - g->ended_at < OUTPUT_WAIT_NS)
+		return false;
+	g->ended_at = 0;
+	return true;
+}
+
+static void start_if_possible(struct guest *g, ns_t now)
+{
+	unsigned cpu = g->params.cpus[0];
+
+	if (now < g->start_at || cpus_guest(cpu))
+		return;
+	g->stop = (struct vm_stop){0};
+	g->error[0] = '\0';
+	g->vm = NULL;
+	g->starts++;
+	set_state(g, GUEST_STARTING);
+	cpus_assign(cpu, g);
+}
+
+void guests_step(ns_t now)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct guest *g = &guests[i];
+
+		switch (state_of(g)) {
+		case GUEST_WAITING:
+			if (state_of(&guests[g->config->after_index]) == GUEST_STOPPED)
+				set_state(g, GUEST_DUE);
+			break;
+		case GUEST_DUE: start_if_possible(g, now); break;
+		case GUEST_ENDED:
+			/* Its CPU may still be on the way out of guests_run(). */
+			if (cpus_guest(g->params.cpus[0]) != g && output_shown(g, now))
+				end_run(g, now);
+			break;
+		default: break;
+		}
+	}
+}
+
+static bool any_in(uint32_t states)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (states & 1u << state_of(&guests[i]))
+			return true;
+	}
+	return false;
+}
+
+bool guests_all_stopped(void)
+{
+	return !any_in(1u << GUEST_WAITING | 1u << GUEST_DUE | 1u << GUEST_STARTING |
+		1u << GUEST_RUNNING | 1u << GUEST_ENDED);
+}
+
+bool guests_changing(void)
+{
+	return any_in(1u << GUEST_DUE | 1u << GUEST_STARTING | 1u << GUEST_ENDED);
+}
+
+bool guests_waiting_for_memory(void)
+{
+	return any_in(1u << GUEST_STARTING);
+}
+
+/* ---- From the keyboard ---- */
+
+void guests_list(void)
+{
+	static const char *const names[] = {
+		"refused", "waiting", "due", "starting", "running", "ended", "stopped"};
+
+	log_line("%-20s %-9s %5s %9s %7s  %s", "NAME", "STATE", "CPU", "MEMORY", "STARTS", "LAST");
+	for (unsigned i = 0; i < count; i++) {
+		const struct guest *g = &guests[i];
+		uint32_t state = state_of(g);
+
+		log_line("%-20s %-9s %5u %7luM %7lu  %s", g->name, names[state], g->params.cpus[0],
+			(unsigned long)(g->params.memory >> 20), (unsigned long)g->starts,
+			g->stop.text);
+	}
+}
+
+void guests_kill(struct guest *g)
+{
+	switch (state_of(g)) {
+	case GUEST_RUNNING: vm_stop(g->vm, STOP_KILLED, "killed"); break;
+	case GUEST_STARTING: log_line("%s is being started: try again", g->name); break;
+	case GUEST_WAITING:
+	case GUEST_DUE:
+		g->stop.kind = STOP_KILLED;
+		fmt_string(g->stop.text, sizeof(g->stop.text), "killed before it ran");
+		log_line("%s stopped: %s", g->name, g->stop.text);
+		set_state(g, GUEST_STOPPED);
+		break;
+	default: log_line("%s is not running", g->name); break;
+	}
+}
+
+void guests_restart(struct guest *g)
+{
+	const struct guest *other;
+
+	switch (state_of(g)) {
+	case GUEST_RUNNING:
+		g->restart_wanted = true;
+		vm_stop(g->vm, STOP_KILLED, "restart asked for");
+		break;
+	case GUEST_STOPPED:
+		other = cpus_guest(g->params.cpus[0]);
+		if (other) {
+			log_line("%s cannot be started: CPU %u runs %s", g->name, g->params.cpus[0],
+				other->name);
+			break;
+		}
+		g->start_at = 0;
+		set_state(g, GUEST_DUE);
+		break;
+	case GUEST_REFUSED: log_line("%s has a mistake in its config", g->name); break;
+	default: log_line("%s is being started", g->name); break;
+	}
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/vm/vm.h"
+#include "arch/x86/cpu/host_map.h"
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/cpu/tsc.h"
+#include "arch/x86/defs/cr.h"
+#include "arch/x86/virt/switch.h"
+#include "hv/lib/fmt.h"
+#include "hv/lib/string.h"
+#include "hv/mm/memory.h"
+#include "hv/vm/pc.h"
+
+struct vm_host vm_host;
+
+static unsigned pages_for(uint64_t bytes)
+{
+	return (unsigned)((bytes + PAGE_SIZE - 1) / PAGE_SIZE);
+}
+
+/* ---- Memory ---- */
+
+static hpa_t table_alloc(void *context)
+{
+	const struct vm *vm = context;
+
+	return frame_alloc(&host_frames, vm->owner, 1, 1);
+}
+
+static void table_free(void *context, hpa_t frame)
+{
+	const struct vm *vm = context;
+
+	frame_free(&host_frames, vm->owner, frame, 1);
+}
+
+static void *table_to_virt(hpa_t frame)
+{
+	return phys_to_virt(frame);
+}
+
+static void set_chunks(struct vm *vm, uint64_t first, hpa_t base, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		vm->mem.chunk[first + i] = phys_to_virt(base + i * CHUNK_SIZE);
+}
+
+/* Whole GiBs where a 1 GiB leaf could map them, single chunks elsewhere. */
+static int give_ram(struct vm *vm)
+{
+	const uint64_t per_gib = GIB(1) / CHUNK_SIZE;
+	uint64_t count = vm->ram_size / CHUNK_SIZE, i = 0;
+	hpa_t base;
+
+	while (i < count) {
+		uint64_t run = i % per_gib == 0 && i != 0 && count - i >= per_gib ? per_gib : 1;
+
+		if (run > 1 && !(vm_host.page_sizes & PT_1G))
+			run = 1;
+		if (run > 1 && frame_alloc_chunks(&host_frames, vm->owner, run, run, &base) != OK)
+			run = 1;
+		else if (run > 1)
+			goto got;
+		if (frame_alloc_chunks(&host_frames, vm->owner, 1, 1, &base) != OK)
+			return frame_free_chunks(&host_frames) >= count - i ? E_BUSY : E_NOMEM;
+	got:
+		set_chunks(vm, i, base, run);
+		i += run;
+	}
+	return OK;
+}
+
+/* Map one region, as few calls as host memory is contiguous, so that large leaves can form. */
+static int map_region(struct vm *vm, const struct guest_region *r)
+{
+	uint64_t done = 0;
+
+	while (done < r->size) {
+		uint64_t offset = r->offset + done, left, run;
+		const char *host = (char *)vm->mem.chunk[offset / CHUNK_SIZE] + offset % CHUNK_SIZE;
+		int status;
+
+		for (run = CHUNK_SIZE - offset % CHUNK_SIZE; run < r->size - done;
+			run += CHUNK_SIZE) {
+			if (vm->mem.chunk[(offset + run) / CHUNK_SIZE] != host + run)
+				break;
+		}
+		left = MIN(run, r->size - done);
+		status = pt_map(&vm->stage2, r->base + done, virt_to_phys(host), left,
+			PT_READ | PT_WRITE | PT_EXEC | PT_WB | PT_IGNORE_PAT, vm_host.page_sizes);
+		if (status != OK)
+			return status;
+		done += left;
+	}
+	return OK;
+}
+
+static int create_memory(struct vm *vm, const struct virt_ops *ops)
+{
+	int status;
+
+	vm->mem.chunk = memory_alloc(
+		vm->owner, pages_for(vm->ram_size / CHUNK_SIZE * sizeof(void *)));
+	if (!vm->mem.chunk)
+		return E_NOMEM;
+	status = give_ram(vm);
+	if (status != OK)
+		return status;
+	guest_mem_layout_pc(&vm->mem, vm->ram_size);
+	vm->stage2 = (struct pt){
+		.format = ops->stage2_format,
+		.page_sizes = vm_host.page_sizes,
+		.frame_alloc = table_alloc,
+		.frame_free = table_free,
+		.to_virt = table_to_virt,
+		.context = vm,
+	};
+	status = pt_create(&vm->stage2);
+	for (unsigned i = 0; i < vm->mem.region_count && status == OK; i++)
+		status = map_region(vm, &vm->mem.region[i]);
+	return status;
+}
+
+/* ---- vCPUs ---- */
+
+static struct cpuid_regs host_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf)
+{
+	(void)ctx;
+	return cpuid(leaf, subleaf);
+}
+
+static int create_cpu(
+	struct vm *vm, unsigned id, const struct vm_params *p, const struct virt_ops *ops)
+{
+	struct vm_cpu *c = memory_alloc(vm->owner, pages_for(sizeof(*c)));
+	void *page = memory_alloc(vm->owner, 1);
+	const struct cpuid_params params = {
+		.host = host_cpuid,
+		.apic_id = id,
+		.vcpu_count = p->cpu_count,
+		.tsc_hz = tsc_hz(),
+		.rdtscp = vm_host.caps.rdtscp,
+		.invpcid = vm_host.caps.invpcid,
+		.host_cr4 = vm_host.caps.cr4,
+	};
+
+	if (!c || !page)
+		return E_NOMEM;
+	vm->cpu[id] = c;
+	c->vm = vm;
+	c->vcpu.id = id;
+	c->vcpu.cpu = p->cpus[id];
+	c->vcpu.vpid = p->vpid + id;
+	c->vcpu.owner = vm->owner;
+	c->vcpu.ops = ops;
+	c->vcpu.hooks = &vm_hooks;
+	c->vcpu.stage2_root = vm->stage2.root;
+	cpuid_table_build(&c->cpuid, &params);
+	c->vcpu.cr4_guest_bits = c->cpuid.cr4_allowed;
+	c->vcpu.has_rdtscp = vm_host.caps.rdtscp;
+	c->vcpu.has_invpcid = vm_host.caps.invpcid;
+	c->xcr0 = XCR0_X87;
+	vm_msr_reset(c);
+	vm_lapic_init(c, page);
+	return ops->vcpu_init(&c->vcpu);
+}
+
+static int create_cpus(struct vm *vm, const struct vm_params *p, const struct virt_ops *ops)
+{
+	for (unsigned i = 0; i < p->cpu_count; i++) {
+		int status = create_cpu(vm, i, p, ops);
+
+		if (status != OK)
+			return status;
+		vm->cpu_count = i + 1;
+	}
+	return OK;
+}
+
+/* ---- Life ---- */
+
+static int load_image(struct vm *vm, const struct vm_params *p, char *error)
+{
+	struct load_layout layout;
+	struct load_result result = {.error = ""};
+	const struct load_request request = {
+		.kernel = p->kernel,
+		.kernel_size = p->kernel_size,
+		.initrd = p->initrd,
+		.initrd_size = p->initrd_size,
+		.cmdline = p->cmdline,
+		.name = p->name,
+		.vcpu_count = p->cpu_count,
+		.layout = &layout,
+	};
+	int status = load_layout_init(&layout, &vm->mem);
+
+	if (status == OK)
+		status = load_tables(&layout, &vm->mem, p->cpu_count);
+	if (status == OK)
+		status = load_guest(&request, &vm->mem, &result);
+	if (result.error[0])
+		fmt_string(error, VM_TEXT_MAX, "%s", result.error);
+	vm->entry = result.entry;
+	vm->bytes_copied = result.bytes_copied;
+	return status;
+}
+
+static int build(struct vm *vm, const struct vm_params *p, const struct virt_ops *ops, char *error)
+{
+	void *pc = memory_alloc(vm->owner, pc_frames());
+	int status;
+
+	if (!pc)
+		return E_NOMEM;
+	vm->name = p->name;
+	vm->exit_port = p->exit_port;
+	vm->ram_size = p->memory;
+	vm->console_out = p->console_out;
+	vm->console_in = p->console_in;
+	vm->start_ns = tsc_now_ns();
+	vm->start_tsc = rdtsc();
+	status = create_memory(vm, ops);
+	if (status != OK)
+		return status;
+	status = pc_create(vm, pc, p);
+	if (status == OK)
+		status = vm_lapic_map(vm);
+	if (status != OK) {
+		fmt_string(error, VM_TEXT_MAX, "exit_port 0x%x belongs to a device", p->exit_port);
+		return status;
+	}
+	bus_seal(&vm->ports);
+	bus_seal(&vm->mmio);
+	status = create_cpus(vm, p, ops);
+	return status == OK ? load_image(vm, p, error) : status;
+}
+
+int vm_create(struct vm **vm, const struct vm_params *p, const struct virt_ops *ops, char *error)
+{
+	struct vm *new = memory_alloc(p->owner, pages_for(sizeof(*new)));
+	int status = E_NOMEM;
+
+	*vm = NULL;
+	error[0] = '\0';
+	if (new) {
+		new->owner = p->owner;
+		status = build(new, p, ops, error);
+	}
+	if (status == OK) {
+		*vm = new;
+		return OK;
+	}
+	if (!error[0])
+		fmt_string(error, VM_TEXT_MAX, "%s",
+			status == E_BUSY ? "waiting for memory to be scrubbed"
+					 : "not enough memory");
+	/* Nothing has run: no CPU holds a translation of it. */
+	frame_release_owner(&host_frames, p->owner);
+	return status;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	/* Each vCPU's CPU dropped its translations in vcpu_unload; nothing walks the tables any more. */
+	frame_release_owner(&host_frames, vm->owner);
+}
+
+void vm_stop(struct vm *vm, enum vm_stop_kind kind, const char *format, ...)
+{
+	va_list args;
+
+	spin_lock(&vm->stop_lock);
+	if (vm->stop.kind == STOP_NONE) {
+		va_start(args, format);
+		fmt_vstring(vm->stop.text, sizeof(vm->stop.text), format, args);
+		va_end(args);
+		__atomic_store_n(&vm->stop.kind, (uint32_t)kind, __ATOMIC_RELEASE);
+	}
+	spin_unlock(&vm->stop_lock);
+	for (unsigned i = 0; i < vm->cpu_count; i++) {
+		struct vcpu *v = &vm->cpu[i]->vcpu;
+
+		__atomic_or_fetch(&v->attention, VCPU_LEAVE, __ATOMIC_ACQ_REL);
+		vm_host.kick(v->cpu);
+	}
+}
+
+/* ---- Running ---- */
+
+static struct segment segment_of(uint16_t selector, uint64_t descriptor)
+{
+	uint32_t limit = (uint32_t)((descriptor & 0xffff) | ((descriptor >> 32) & 0xf0000));
+
+	if (descriptor >> 55 & 1)
+		limit = limit << 12 | 0xfff;
+	return (struct segment){
+		.selector = selector,
+		.attr = (uint32_t)(descriptor >> 40 & 0xf0ff),
+		.limit = limit,
+		.base = (descriptor >> 16 & 0xffffff) | (descriptor >> 32 & 0xff000000),
+	};
+}
+
+static void entry_state(const struct load_entry *entry, struct vcpu_state *s)
+{
+	uint64_t code = entry->mode == LOAD_MODE_LONG ? LOAD_DESC_CODE64 : LOAD_DESC_CODE32;
+
+	memset(s, 0, sizeof(*s));
+	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
+		s->seg[i] = segment_of(LOAD_DS, LOAD_DESC_DATA);
+	s->seg[SEG_CS] = segment_of(LOAD_CS, code);
+	s->seg[SEG_LDTR] = (struct segment){.attr = SEG_ATTR_UNUSABLE | 0x82};
+	s->seg[SEG_TR] = (struct segment){.attr = 0x8b, .limit = 0x67}; /* a busy TSS at 0 */
+	s->gdtr = (struct descriptor_table){entry->gdt_base, entry->gdt_limit};
+	s->rip = entry->rip;
+	s->rsp = entry->rsp;
+	s->rflags = RFLAGS_RESERVED;
+	s->cr0 = entry->cr0;
+	s->cr3 = entry->cr3;
+	s->cr4 = entry->cr4;
+	s->efer = entry->efer;
+	s->dr7 = DR7_RESET;
+}
+
+static void set_entry(struct vm_cpu *c)
+{
+	const struct load_entry *entry = &c->vm->entry;
+	struct vcpu_state state;
+
+	entry_state(entry, &state);
+	c->vcpu.ops->state_set(&c->vcpu, &state);
+	c->vcpu.gpr[RAX] = entry->rax;
+	c->vcpu.gpr[RBX] = entry->rbx;
+	c->vcpu.gpr[RSI] = entry->rsi;
+	c->vcpu.gpr[RDI] = entry->rdi;
+}
+
+void vm_cpu_run(struct vm_cpu *c)
+{
+	struct vcpu *v = &c->vcpu;
+
+	v->ops->vcpu_load(v);
+	switch_owner(c->cpuid.xcr0_allowed, v->has_rdtscp);
+	set_entry(c);
+	c->tsc_offset = 0 - c->vm->start_tsc;
+	v->ops->tsc_offset_set(v, c->tsc_offset);
+	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	v->ops->run(v);
+	if (c->vm->stop.kind == STOP_FAILED)
+		vm_report(c);
+	vm_host.timer_arm(&c->lapic_timer, TIMER_NEVER);
+	if (v->id == 0)
+		pc_stop(c->vm);
+	v->ops->vcpu_unload(v);
+}
