@@ -153,9 +153,42 @@ unit: $(if $(TEST),$(BUILD)/unit/$(TEST),$(UNIT_BINS))
 # ---- Payload guests ---------------------------------------------------------------------------------
 include guests/guests.mk
 
+TOOL := $(BUILD)/bulkhead
+
 # ---- Commands ---------------------------------------------------------------------------------------
 .PHONY: all image run test check boot-test bench mutants fuzz clean help format deps
-all: $(EFI) $(GUEST_BINS)
+all: $(EFI) $(GUEST_BINS) $(TOOL)
+
+# The host program: Bulkhead's own config parser and check.
+$(TOOL): tools/bulkhead.c $(wildcard hv/config/*.[ch]) hv/lib/fmt.c $(FLAGS_STAMP)
+	$(Q)$(CC) -std=gnu11 -I. $(WARN) -O2 -DHOST_BUILD tools/bulkhead.c hv/config/*.c hv/lib/fmt.c -o $@
+
+# Debian packages that are missing are installed first, saying so.
+DEPS := tools/deps.sh
+ifneq ($(filter run test unit check boot-test image bench mutants fuzz demo-image all,$(or $(MAKECMDGOALS),all)),)
+$(if $(DEPS_DONE),,$(info $(shell $(DEPS) build >&2 || echo deps failed)))
+export DEPS_DONE := 1
+endif
+
+CONFIG :=
+IMAGE  :=
+image: $(EFI) $(TOOL)
+	@test -n "$(CONFIG)" -a -n "$(IMAGE)" || { echo "usage: make image CONFIG=bulkhead.toml IMAGE=out.img" >&2; exit 2; }
+	$(Q)$(PYTHON) tools/image.py $(IMAGE) $(EFI) $(CONFIG) $(TOOL)
+
+.PHONY: demo-image
+demo-image: $(EFI) $(TOOL) $(GUEST_BINS)
+	$(Q)$(PYTHON) tools/stage_demo.py $(BUILD)/demo $(BUILD)/guests/beacon.elf
+	$(Q)$(PYTHON) tools/image.py $(BUILD)/demo.img $(EFI) $(BUILD)/demo/bulkhead.toml $(TOOL)
+
+PLATFORM := bochs-vmx
+run: demo-image
+	$(Q)$(DEPS) run
+	tools/emulate $(PLATFORM) $(BUILD)/demo.img --timeout 0
+
+boot-test: $(EFI) $(TOOL) $(GUEST_BINS)
+	$(Q)$(DEPS) test
+	$(Q)$(PYTHON) tests/boot/run.py
 
 clean:
 	rm -rf $(BUILD)
