@@ -163,11 +163,14 @@ void guests_init(void)
 static int build(struct guest *g, struct vm **vm)
 {
 	bool said = false;
+	uint64_t start;
 	int status;
 
 	for (;;) {
 		g->params.unix_time = machine.bi.unix_time + tsc_now_ns() / NS_PER_SEC;
+		start = rdtsc();
 		status = vm_create(vm, &g->params, cpus_virt, g->error);
+		g->start_ticks = rdtsc() - start;
 		if (status != E_BUSY || __atomic_load_n(&g->stop.kind, __ATOMIC_ACQUIRE))
 			return status;
 		if (!said)
@@ -181,7 +184,6 @@ static int build(struct guest *g, struct vm **vm)
 
 void guests_run(struct guest *g)
 {
-	uint64_t start = rdtsc();
 	struct vm *vm;
 
 	if (build(g, &vm) != OK) {
@@ -189,11 +191,11 @@ void guests_run(struct guest *g)
 		return;
 	}
 	g->vm = vm;
-	g->start_ticks = rdtsc() - start;
 	g->started = tsc_now_ns();
 	set_state(g, GUEST_RUNNING);
-	log_line("%s started: %lu MiB, CPU %u", g->name, (unsigned long)(vm->ram_size >> 20),
-		g->params.cpus[0]);
+	log_line("%s started: %lu MiB, CPU %u, built in %lu us", g->name,
+		(unsigned long)(vm->ram_size >> 20), g->params.cpus[0],
+		(unsigned long)(tsc_to_ns(g->start_ticks) / NS_PER_US));
 	vm_cpu_run(vm->cpu[0]);
 	set_state(g, GUEST_ENDED);
 }

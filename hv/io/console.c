@@ -2,9 +2,9 @@
 /*
  * Output side of the console: turns. In a turn one source prints at most one line or
  * CONSOLE_LINE_MAX bytes of it, prefixed unless it continues what it left open on the screen. The
- * hypervisor's turns go first, guests take theirs in a circle, so none can starve another. A turn is
- * built in one piece and handed out in as many as the caller's room asks for. No locks: housekeeping
- * CPU only.
+ * hypervisor's turns go first, guests take theirs in a circle, so none can starve another. A turn
+ * is built in one piece and handed out in as many as the caller's room asks for. No locks:
+ * housekeeping CPU only.
  */
 #include "hv/io/console.h"
 #include "hv/lib/fmt.h"

@@ -81,8 +81,8 @@ struct console_action {
 void console_init(struct console *c, struct ring *log, const uint64_t *log_dropped, bool color);
 
 /*
- * The new source's id, or E_NOMEM. The first guest gets the focus. A source stays while its guest is
- * stopped and started again.
+ * The new source's id, or E_NOMEM. The first guest gets the focus. A source stays while its guest
+ * is stopped and started again.
  */
 int console_add_source(
 	struct console *c, const char *name, struct ring *ring, const uint64_t *dropped) MUST_CHECK;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What of a guest's bytes may reach the operator's terminal. Escape sequences could move the cursor and forge
- * other guests' lines, so none passes, in whatever pieces it comes (ECMA-48, 5.3-5.6). A sequence that
- * never ends is given up at a line's end or after ESCAPE_MAX bytes.
+ * What of a guest's bytes may reach the operator's terminal. Escape sequences could move the cursor
+ * and forge other guests' lines, so none passes, in whatever pieces it comes (ECMA-48, 5.3-5.6). A
+ * sequence that never ends is given up at a line's end or after ESCAPE_MAX bytes. No locks.
  */
 #include "hv/io/console.h"
 

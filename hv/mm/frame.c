@@ -334,6 +334,11 @@ uint64_t frame_owned_bytes(struct frame_pool *pool, uint16_t owner)
 	return frames * PAGE_SIZE;
 }
 
+uint64_t frame_clean_chunks(struct frame_pool *pool)
+{
+	return __atomic_load_n(&pool->clean_chunks, __ATOMIC_RELAXED);
+}
+
 uint64_t frame_free_chunks(struct frame_pool *pool)
 {
 	uint64_t n = 0;

@@ -82,6 +82,9 @@ bool frame_scrub_step(struct frame_pool *pool);
 
 uint64_t frame_owned_bytes(struct frame_pool *pool, uint16_t owner);
 
+/* Whole chunks that frame_alloc_chunks could give out now, one by one. */
+uint64_t frame_clean_chunks(struct frame_pool *pool);
+
 /* Chunks that are, or by scrubbing will become, whole and clean. */
 uint64_t frame_free_chunks(struct frame_pool *pool);
 

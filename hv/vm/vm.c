@@ -61,7 +61,7 @@ static int give_ram(struct vm *vm)
 		else if (run > 1)
 			goto got;
 		if (frame_alloc_chunks(&host_frames, vm->owner, 1, 1, &base) != OK)
-			return frame_free_chunks(&host_frames) >= count - i ? E_BUSY : E_NOMEM;
+			return E_BUSY; /* another guest was faster */
 	got:
 		set_chunks(vm, i, base, run);
 		i += run;
@@ -96,8 +96,12 @@ static int map_region(struct vm *vm, const struct guest_region *r)
 
 static int create_memory(struct vm *vm, const struct virt_ops *ops)
 {
+	uint64_t count = vm->ram_size / CHUNK_SIZE;
 	int status;
 
+	/* Taking what is there and giving it back would only make it dirty again. */
+	if (frame_clean_chunks(&host_frames) < count)
+		return frame_free_chunks(&host_frames) >= count ? E_BUSY : E_NOMEM;
 	vm->mem.chunk = memory_alloc(
 		vm->owner, pages_for(vm->ram_size / CHUNK_SIZE * sizeof(void *)));
 	if (!vm->mem.chunk)

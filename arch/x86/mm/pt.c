@@ -209,6 +209,25 @@ static void edit_commit(
 		store(pt, entry, make_leaf(pt, level, leaf_pa(pt, *entry, level), e->flags));
 }
 
+/*
+ * The last level of a MAP edit: all its entries from va + at to the end of their table at once. Leaves of
+ * neighbouring pages differ by their address only.
+ */
+static uint64_t edit_fill(
+	struct pt *pt, const struct edit *e, uint64_t at, bool commit, uint64_t *entry)
+{
+	unsigned level = pt->format->levels - 1;
+	uint64_t span = span_of(pt, level), index = ((e->va + at) / span) % PAGING_ENTRIES;
+	uint64_t count = MIN(PAGING_ENTRIES - index, (e->size - at) / span);
+	uint64_t value = make_leaf(pt, level, e->pa + at, e->flags);
+
+	if (commit) {
+		for (uint64_t i = 0; i < count; i++, value += span)
+			store(pt, &entry[i], value);
+	}
+	return count * span;
+}
+
 /* Deal with the entry that decides on va + at; *covered is how far it reaches from there. */
 static int edit_step(
 	struct pt *pt, const struct edit *e, uint64_t at, bool commit, uint64_t *covered)
@@ -222,6 +241,10 @@ static int edit_step(
 		uint64_t *entry = entry_of(pt, table, level, va);
 		uint64_t span = span_of(pt, level);
 
+		if (e->kind == EDIT_MAP && level == pt->format->levels - 1) {
+			*covered = edit_fill(pt, e, at, commit, entry);
+			return 0;
+		}
 		if (!is_present(pt, *entry) || is_leaf(pt, *entry, level)) {
 			if (edit_ends_here(pt, e, at, level, *entry)) {
 				if (commit)
