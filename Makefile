@@ -150,6 +150,56 @@ TEST :=
 unit: $(if $(TEST),$(BUILD)/unit/$(TEST),$(UNIT_BINS))
 	$(Q)$(PYTHON) tests/tools/run_unit.py $^
 
+# ---- Static checks ----------------------------------------------------------------------------------
+# What the tree must look like; CHECK="name ..." for some. They look at the objects of pure code.
+CHECK :=
+check: export CHECK_CC := $(CC)
+check: export CHECK_NM := $(NM)
+check: export CHECK_BUILD := $(BUILD)
+check: export CHECK_PURE := $(PURE_SRCS)
+check: export CHECK_BOOT_PURE := $(BOOT_PURE_SRCS)
+check: export CHECK_TARGET_CFLAGS := $(TARGET_CFLAGS)
+check: export CHECK_EFI_CFLAGS := $(EFI_CFLAGS)
+check: export CHECK_HOST_CFLAGS := $(HOST_CFLAGS)
+check: $(call obj,$(PURE_SRCS)) $(patsubst %.c,$(BUILD)/efi/%.o,$(BOOT_PURE_SRCS))
+	$(Q)$(PYTHON) tests/tools/check_all.py $(CHECK)
+
+format:
+	$(Q)git ls-files -z --cached --others --exclude-standard '*.c' '*.h' | xargs -0 clang-format -i
+
+# ---- Fuzzing ----------------------------------------------------------------------------------------
+# Each target for FUZZ_SECONDS; FUZZ=name for one. What it learns stays in build/fuzz/corpus/.
+FUZZ_SECONDS := 30
+FUZZ :=
+FUZZ_CC := clang
+FUZZ_CFLAGS := $(COMMON) -O1 -g -DHOST_BUILD -fsanitize=address,undefined \
+          -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_OBJS := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(HOST_LIB_SRCS))
+FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
+$(BUILD)/fuzz/obj/%.o: %.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(wildcard drivers/virt/acpi*.c)): | $(BUILD)/gen/dsdt.h
+
+$(BUILD)/fuzz/libpure.a: $(FUZZ_OBJS)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/fuzz/libpure.a
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $< $(BUILD)/fuzz/libpure.a -o $@
+
+$(BUILD)/fuzz/emul_diff: tests/fuzz/emul_diff.c $(BUILD)/host/libpure.a
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) -MMD -MP -MF $@.d $< $(BUILD)/host/libpure.a -lZydis -o $@
+
+fuzz: $(if $(FUZZ),$(BUILD)/fuzz/$(FUZZ),$(FUZZ_BINS) $(BUILD)/fuzz/emul_diff)
+	$(Q)$(PYTHON) tests/tools/fuzz.py --seconds $(FUZZ_SECONDS) $^
+
+# ---- Mutants ----------------------------------------------------------------------------------------
+# Known defects, planted in a copy of the tree; see tests/mutants/README.md.
+MUTANTS :=
+mutants:
+	$(Q)$(PYTHON) tests/tools/mutants.py $(MUTANTS)
+
 # ---- Payload guests ---------------------------------------------------------------------------------
 include guests/guests.mk
 
@@ -203,7 +253,8 @@ help:
 	@echo "make image CONFIG=bulkhead.toml IMAGE=out.img   bootable disk image"
 	@echo "make bench        figures: build/bench.json and a table"
 	@echo "make mutants      plant known defects and see the tests catch them"
-	@echo "make fuzz         fuzz the pure code"
+	@echo "make fuzz         fuzz the pure code (FUZZ=name for one, FUZZ_SECONDS=n for longer)"
+	@echo "make format       lay out the C files with clang-format"
 	@echo "make clean        remove build/"
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
