@@ -228,7 +228,8 @@ static void inject(struct vcpu_event *event)
 	uint32_t info = INTR_INFO_VALID | (uint32_t)event->type << INTR_INFO_TYPE_SHIFT |
 			event->vector;
 
-	if (event->has_error) {
+	/* Real mode pushes no error code, and an entry that asks for one fails. */
+	if (event->has_error && (vmread(VMCS_GUEST_CR0) & CR0_PE)) {
 		info |= INTR_INFO_ERROR_VALID;
 		vmwrite(VMCS_ENTRY_ERROR_CODE, event->error);
 	}
@@ -244,8 +245,14 @@ static void update_windows(const struct vcpu *v, struct vmx_vcpu *x)
 
 	if (v->want_interrupt_window)
 		controls |= PROC_INTERRUPT_WINDOW_EXITING;
+	/*
+	 * The NMI window of some CPUs is open in the shadow of STI, where an NMI cannot be injected: the guest would
+	 * never get out of it (SDM vol. 3, "Other Causes of VM Exits").
+	 */
 	if (v->want_nmi_window)
-		controls |= PROC_NMI_WINDOW_EXITING;
+		controls |= vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_STI
+				    ? PROC_INTERRUPT_WINDOW_EXITING
+				    : PROC_NMI_WINDOW_EXITING;
 	if (controls == x->proc_controls)
 		return;
 	x->proc_controls = controls;
