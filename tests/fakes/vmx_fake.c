@@ -353,9 +353,9 @@ static bool window_exit(void)
 	uint64_t proc = fake_vmcs_get(VMCS_PROC_CONTROLS);
 	uint64_t state = fake_vmcs_get(VMCS_GUEST_INTERRUPTIBILITY);
 
+	/* STI's shadow may or may not hold this one back (SDM vol. 3, "Other Causes of VM Exits"). */
 	if ((proc & PROC_NMI_WINDOW_EXITING) &&
-		!(state &
-			(INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_STI))) {
+		!(state & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS))) {
 		fake_exit(VMX_EXIT_NMI_WINDOW, 0);
 		return true;
 	}

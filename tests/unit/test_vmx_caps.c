@@ -115,8 +115,8 @@ static void missing_features(void **state)
 static void missing_ept_capabilities(void **state)
 {
 	static const uint64_t bits[] = {EPT_CAP_WALK_4, EPT_CAP_WB, EPT_CAP_INVEPT,
-		EPT_CAP_INVEPT_SINGLE, VPID_CAP_INVVPID, VPID_CAP_INVVPID_SINGLE,
-		VPID_CAP_INVVPID_ALL};
+		EPT_CAP_INVEPT_SINGLE, EPT_CAP_INVEPT_ALL, VPID_CAP_INVVPID,
+		VPID_CAP_INVVPID_SINGLE, VPID_CAP_INVVPID_ALL};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(bits); i++) {

@@ -101,7 +101,8 @@ static int compute_controls(struct vmx_config *c, bool true_controls, const char
 static int check_ept(const struct vmx_config *c, const char **reason)
 {
 	const uint64_t need = EPT_CAP_WALK_4 | EPT_CAP_WB | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE |
-			      VPID_CAP_INVVPID | VPID_CAP_INVVPID_SINGLE | VPID_CAP_INVVPID_ALL;
+			      EPT_CAP_INVEPT_ALL | VPID_CAP_INVVPID | VPID_CAP_INVVPID_SINGLE |
+			      VPID_CAP_INVVPID_ALL;
 
 	if ((c->ept_vpid_cap & need) == need)
 		return OK;
@@ -226,7 +227,7 @@ int vmx_cpu_enable(unsigned cpu, const char **reason)
 		*reason = "VMXON failed";
 		return E_UNSUP;
 	}
-	invept(vmx_config.ept_vpid_cap & EPT_CAP_INVEPT_ALL ? INVEPT_ALL : INVEPT_SINGLE, 0);
+	invept(INVEPT_ALL, 0);
 	invvpid(INVVPID_ALL, 0);
 	return OK;
 }

@@ -193,8 +193,9 @@ void vmx_vcpu_load(struct vcpu *v)
 	if (!v->launched)
 		vmclear(x->vmcs); /* initialises the implementation's part of a new VMCS */
 	vmptrld(x->vmcs);
-	if (!v->launched)
+	if (!x->controls_set)
 		set_controls(v, x);
+	x->controls_set = true;
 	set_host_state(x);
 	/* The tags may have belonged to another guest on this CPU. */
 	vmx_flush_guest_tlb(v);

@@ -12,6 +12,7 @@ struct vmx_vcpu {
 	uint32_t proc_controls; /* what VMCS_PROC_CONTROLS holds */
 	uint64_t eptp;
 	uint64_t cr4_mask;
+	bool controls_set; /* the VMCS holds controls and guest state, loaded or not */
 };
 
 /* Controls for this machine, computed once by vmx_cpu_check on the boot CPU. */
