@@ -16,10 +16,9 @@
 
 enum state {
 	TEXT,
-	ESCAPE,     /* ESC, intermediate bytes */
-	CSI,        /* parameters and intermediate bytes */
-	STRING,     /* OSC, DCS, SOS, PM, APC: until BEL or ST */
-	STRING_ESC, /* ESC in a string: ST if a backslash follows */
+	ESCAPE, /* ESC, intermediate bytes */
+	CSI,    /* parameters and intermediate bytes */
+	STRING, /* OSC, DCS, SOS, PM, APC: until BEL or ST, which is a sequence itself */
 };
 
 static enum state after_escape(uint8_t byte)
@@ -35,7 +34,6 @@ static enum state next_state(enum state state, uint8_t byte)
 {
 	switch (state) {
 	case STRING: return byte == BEL ? TEXT : STRING;
-	case STRING_ESC: return byte == '\\' ? TEXT : after_escape(byte);
 	case ESCAPE: return after_escape(byte);
 	case CSI: return byte < 0x40 ? CSI : TEXT;
 	default: return TEXT;
@@ -48,7 +46,7 @@ static bool swallow(struct console_filter *f, uint8_t byte)
 	enum state before = f->state;
 
 	if (byte == ESC) {
-		f->state = before == STRING ? STRING_ESC : ESCAPE;
+		f->state = ESCAPE;
 		f->length = 0;
 		return true;
 	}
