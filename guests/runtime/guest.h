@@ -131,4 +131,11 @@ void time_sleep_until(uint64_t tsc);
 /* Arm the LAPIC timer once, with TIME_VECTOR. */
 void time_arm(uint64_t tsc);
 
+/* ---- regs.c ---- */
+
+/* Switch SSE on and choose the values. */
+void regs_init(uint64_t seed);
+/* Load all GPRs and XMMs, leave the CPU (HLT with interrupts on, or OUT): the quadword that changed, or -1. */
+int regs_changed(bool sleep);
+
 #endif
