@@ -122,6 +122,7 @@ static void set_params(struct guest *g)
 	p->cmdline = config_guest_cmdline(&config, c);
 	p->console_out = &g->out;
 	p->console_in = &g->in;
+	p->console_dropped = &g->dropped;
 	set_file(&image->kernel, &p->kernel, &p->kernel_size);
 	set_file(&image->initrd, &p->initrd, &p->initrd_size);
 }

@@ -275,6 +275,19 @@ static enum emul_result fetch(
 	return EMUL_DONE;
 }
 
+/* The instruction goes on where it cannot be fetched: that is the guest's fault, at the first such byte. */
+static enum emul_result fetch_fault(struct emulation *em, struct emul_ctx *ctx, unsigned count)
+{
+	uint64_t base = ctx->code == EMUL_CODE64 ? 0 : em->state.seg[SEG_CS].base;
+	enum emul_result result;
+	gpa_t gpa;
+
+	em->known = false;
+	result = translate(em, ctx, base + ctx->rip + count,
+		WALK_FETCH | (em->cpl == 3 ? WALK_USER : 0), &gpa);
+	return result == EMUL_DONE ? EMUL_UNSUPPORTED : result;
+}
+
 static enum emul_result decode_and_execute(
 	struct emulation *em, struct emul_ctx *ctx, struct emul_insn *insn)
 {
@@ -291,6 +304,7 @@ static enum emul_result decode_and_execute(
 	case EMUL_DECODE_TOO_LONG:
 		ctx->fault = (struct emul_fault){.vector = 13, .has_error = true};
 		return EMUL_FAULT;
+	case EMUL_DECODE_MORE: return fetch_fault(em, ctx, count);
 	default: return EMUL_UNSUPPORTED;
 	}
 }

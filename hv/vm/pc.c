@@ -73,7 +73,6 @@ struct pc {
 	struct ioapic ioapic;
 	bool pic_output;
 	ns_t stalled_since; /* console ring full, NS_NEVER: not */
-	uint64_t console_dropped;
 	struct timer console_timer;
 	uint8_t debug_port;
 };
@@ -350,7 +349,7 @@ static void console_tx(void *ctx, uint8_t byte)
 	struct vm *vm = ctx;
 
 	if (!ring_put(vm->console_out, byte))
-		vm->pc->console_dropped++;
+		__atomic_add_fetch(vm->console_dropped, 1, __ATOMIC_RELAXED);
 }
 
 void pc_console_poll(struct vm *vm)

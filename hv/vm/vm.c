@@ -221,6 +221,7 @@ static int build(struct vm *vm, const struct vm_params *p, const struct virt_ops
 	vm->ram_size = p->memory;
 	vm->console_out = p->console_out;
 	vm->console_in = p->console_in;
+	vm->console_dropped = p->console_dropped;
 	vm->start_ns = tsc_now_ns();
 	vm->start_tsc = rdtsc();
 	status = create_memory(vm, ops);

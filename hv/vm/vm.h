@@ -60,6 +60,7 @@ struct vm_params {
 	const char *cmdline;
 	struct ring *console_out,
 		*console_in; /* producer and consumer here; the others are the caller's */
+	uint64_t *console_dropped; /* bytes that found console_out full; outlives the VM */
 };
 
 enum vm_stop_kind { STOP_NONE, STOP_POWEROFF, STOP_RESET, STOP_EXIT, STOP_KILLED, STOP_FAILED };
@@ -103,6 +104,7 @@ struct vm {
 	struct bus ports, mmio;
 	struct pc *pc;
 	struct ring *console_out, *console_in;
+	uint64_t *console_dropped;
 	ns_t start_ns;      /* host time at guest time 0 */
 	uint64_t start_tsc; /* host TSC at guest TSC 0 */
 	struct load_entry entry;
