@@ -46,6 +46,9 @@ void vm_inject_exception(struct vm_cpu *c, uint8_t vector, bool has_error, uint3
 			event = (struct vcpu_event){true, true, EVENT_EXCEPTION, EXC_DF, 0, 0};
 		v->reinject.valid = false; /* a fault comes again by itself */
 	}
+	/* So does an INT n, INT3 or INTO that faulted: it is executed again. */
+	if (v->reinject.type >= EVENT_SOFT_INTERRUPT)
+		v->reinject.valid = false;
 	v->event = event;
 	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
 }
@@ -142,12 +145,16 @@ static void choose_event(struct vm_cpu *c)
 		__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
 }
 
-/* What ends HLT: an NMI, or an interrupt that IF lets in (SDM vol. 2, "HLT"). */
+/* What ends HLT: an NMI that is not blocked, or an interrupt that IF lets in (SDM vol. 2, "HLT"). */
 static bool wakes(struct vm_cpu *c)
 {
-	if (c->nmi_pending || c->vcpu.event.valid)
+	struct vcpu *v = &c->vcpu;
+
+	if (v->event.valid)
 		return true;
-	return interrupt_waits(c) && (c->vcpu.ops->reg_read(&c->vcpu, REG_RFLAGS) & RFLAGS_IF);
+	if (c->nmi_pending && !(v->ops->interruptibility(v) & VCPU_BLOCKED_NMI))
+		return true;
+	return interrupt_waits(c) && (v->ops->reg_read(v, REG_RFLAGS) & RFLAGS_IF);
 }
 
 bool vm_before_entry(struct vcpu *v)

@@ -76,6 +76,13 @@ static bool tsc_adjust_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 	return true;
 }
 
+/* The LAPIC changed: an interrupt may be deliverable now (EOI, TPR, self IPI), the timer elsewhere. */
+static void look_again(struct vm_cpu *c)
+{
+	__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	vm_lapic_rearm(c);
+}
+
 static bool apic_base_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 {
 	(void)msr;
@@ -93,7 +100,7 @@ static bool apic_base_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 		return false;
 	cpuid_table_update(&c->cpuid, c->vcpu.ops->reg_read(&c->vcpu, REG_CR4), c->xcr0,
 		c->lapic.mode != LAPIC_DISABLED);
-	vm_lapic_rearm(c);
+	look_again(c);
 	return true;
 }
 
@@ -286,7 +293,7 @@ static bool x2apic_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 {
 	if (lapic_msr_write(&c->lapic, msr, value, vm_cpu_tsc(c)) != OK)
 		return false;
-	vm_lapic_rearm(c);
+	look_again(c);
 	return true;
 }
 
