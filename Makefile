@@ -151,7 +151,7 @@ unit: $(if $(TEST),$(BUILD)/unit/$(TEST),$(UNIT_BINS))
 	$(Q)$(PYTHON) tests/tools/run_unit.py $^
 
 # ---- Static checks ----------------------------------------------------------------------------------
-# What the tree must look like; CHECK="name ..." for some. They look at the objects of pure code.
+# What the tree must look like, and the tests' own tools; CHECK="name ..." for some.
 CHECK :=
 check: export CHECK_CC := $(CC)
 check: export CHECK_NM := $(NM)
@@ -161,7 +161,7 @@ check: export CHECK_BOOT_PURE := $(BOOT_PURE_SRCS)
 check: export CHECK_TARGET_CFLAGS := $(TARGET_CFLAGS)
 check: export CHECK_EFI_CFLAGS := $(EFI_CFLAGS)
 check: export CHECK_HOST_CFLAGS := $(HOST_CFLAGS)
-check: $(call obj,$(PURE_SRCS)) $(patsubst %.c,$(BUILD)/efi/%.o,$(BOOT_PURE_SRCS))
+check: $(BUILD)/bulkhead $(call obj,$(PURE_SRCS)) $(patsubst %.c,$(BUILD)/efi/%.o,$(BOOT_PURE_SRCS))
 	$(Q)$(PYTHON) tests/tools/check_all.py $(CHECK)
 
 format:

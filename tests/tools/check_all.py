@@ -13,10 +13,12 @@ import check_headers
 import check_layers
 import check_purity
 import check_style
+import check_tools
 from check_lib import Context, Skipped
 
 CHECKS = {name: function
-          for module in (check_layers, check_purity, check_style, check_headers, check_config_docs)
+          for module in (check_layers, check_purity, check_style, check_headers, check_config_docs,
+                        check_tools)
           for name, function in module.CHECKS.items()}
 PROBLEMS_SHOWN = 40
 
