@@ -19,12 +19,6 @@ from check_lib import TOP, files
 
 MUTANTS = TOP / "tests" / "mutants"
 TREE = TOP / "build" / "mutants" / "tree"
-# Programs of kind "self": what must be built, and what is run.
-SELF_TESTS = {
-    "toml_oracle": (["build/bulkhead"], ["tests/tools/toml_oracle.py", "build/bulkhead"]),
-    "emulate": ([], ["tests/boot/emulate_selftest.py"]),
-    "image": ([], ["tests/boot/image_selftest.py"]),
-}
 BUILD_TIMEOUT, TEST_TIMEOUT = 900, 900
 HEADER_END = re.compile(r"^(?:diff |--- )", re.MULTILINE)
 PROBLEM = re.compile(r"^  (\S+?):\d+: (.*)$", re.MULTILINE)
@@ -48,7 +42,7 @@ def read_mutant(path):
     text = path.read_text(encoding="utf-8")
     start = HEADER_END.search(text)
     header = text[:start.start()] if start else text
-    caught = re.search(r"^Caught-by: (unit|check|boot|self) (\S+)$", header, re.MULTILINE)
+    caught = re.search(r"^Caught-by: (unit|check|boot) (\S+)$", header, re.MULTILINE)
     about = " ".join(line for line in header.splitlines() if not line.startswith("Caught-by:"))
     if not start or not caught or not about.strip():
         sys.exit(f"{path}: needs a description, a line 'Caught-by: KIND TEST' and a patch")
@@ -56,18 +50,8 @@ def read_mutant(path):
     return Mutant(path.stem, path, about.strip(), *caught.groups(), tuple(dict.fromkeys(touched)))
 
 
-def restore(names):
-    """Make these files of the copy as they are in the tree; untouched ones keep their time."""
-    for name in names:
-        source, copy = TOP / name, TREE / name
-        if not source.exists():
-            copy.unlink(missing_ok=True)
-        elif not copy.exists() or source.read_bytes() != copy.read_bytes():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, copy)  # with a new time, so that make sees it
-
-
 def copy_tree():
+    """Make the copy as the tree is; files that are the same already keep their time."""
     wanted = set(files())
     if TREE.exists():
         for path in [p for p in TREE.rglob("*") if p.is_file() or p.is_symlink()]:
@@ -75,7 +59,12 @@ def copy_tree():
             if name not in wanted and not name.startswith(("build/", ".cache")) \
                     and "__pycache__" not in name:
                 path.unlink()
-    restore(sorted(wanted))
+    for name in sorted(wanted):
+        source, copy = TOP / name, TREE / name
+        if not copy.exists() or source.read_bytes() != copy.read_bytes():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            shutil.copy(source, copy)  # with a new time, so that make sees it
     # What was downloaded once serves here too.
     if (TOP / ".cache").exists() and not (TREE / ".cache").exists():
         (TREE / ".cache").symlink_to(TOP / ".cache")
@@ -132,17 +121,7 @@ def run_boot(test):
     return status != 0, reason.group(1) if reason else ""
 
 
-def run_self(test):
-    if test not in SELF_TESTS:
-        raise Broken(f"there is no self-test {test}")
-    targets, command = SELF_TESTS[test]
-    build(targets)
-    status, output = run([sys.executable, *command], TEST_TIMEOUT)
-    first = re.search(r"^(?:FAIL|ERROR): (\w+)|^toml_oracle: (.*)", output, re.MULTILINE)
-    return status != 0, next((g for g in first.groups() if g), "") if first and status else ""
-
-
-RUNNERS = {"unit": run_unit, "check": run_check, "boot": run_boot, "self": run_self}
+RUNNERS = {"unit": run_unit, "check": run_check, "boot": run_boot}
 
 
 def plant(mutant):
@@ -153,8 +132,21 @@ def plant(mutant):
         raise Broken("the patch does not apply: " + output.strip().splitlines()[-1])
 
 
+def contents(names):
+    return {name: (TREE / name).read_bytes() if (TREE / name).exists() else None for name in names}
+
+
+def restore(before):
+    for name, data in before.items():
+        if data is None:
+            (TREE / name).unlink(missing_ok=True)
+        else:
+            (TREE / name).write_bytes(data)
+
+
 def verdict(mutant, baselines):
     """(caught, by what)"""
+    before = contents(mutant.touched)
     runner = RUNNERS[mutant.kind]
     key = mutant.kind, mutant.test
     try:
@@ -168,7 +160,7 @@ def verdict(mutant, baselines):
     except Broken as problem:
         return False, str(problem)
     finally:
-        restore(mutant.touched)
+        restore(before)
     if mutant.kind == "check":
         # Of a check that fails anyway, it is what this mutant adds that counts.
         seen = sorted(": ".join(p) for p in seen - seen_before)
