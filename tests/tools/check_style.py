@@ -144,6 +144,8 @@ def check_words(_context):
     """No tracked file mentions places that only one machine has."""
     problems = []
     for name in files():
+        if name.endswith(".patch"):
+            continue  # planted mistakes
         for number, line in numbered(name):
             problems += [f"{name}:{number}: mentions {match.group()}"
                          for match in FORBIDDEN.finditer(line)]

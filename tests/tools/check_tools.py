@@ -11,7 +11,7 @@ def run(name, *arguments):
     """(problems, note) of a program with its own tests."""
     done = subprocess.run([sys.executable, name, *arguments], cwd=TOP, capture_output=True,
                           text=True, errors="replace", check=False)
-    output = done.stdout + done.stderr
+    output = done.stderr + done.stdout
     last = (output.strip().splitlines() or ["says nothing"])[-1]
     if not done.returncode:
         return [], last
