@@ -97,7 +97,7 @@ static bool pic_wants_in(const struct vm_cpu *c)
 
 static bool interrupt_waits(const struct vm_cpu *c)
 {
-	return lapic_pending(&c->lapic) >= 0 || pic_wants_in(c);
+	return c->interrupt_again || lapic_pending(&c->lapic) >= 0 || pic_wants_in(c);
 }
 
 /* ExtINT comes before the LAPIC's own: the PIC's request is not in the IRR and has no priority there. */
@@ -105,6 +105,10 @@ static uint8_t take_interrupt(struct vm_cpu *c)
 {
 	int vector;
 
+	if (c->interrupt_again) {
+		c->interrupt_again = false;
+		return c->vector_again;
+	}
 	if (pic_wants_in(c))
 		return pc_pic_ack(c->vm);
 	vector = lapic_pending(&c->lapic);
@@ -117,6 +121,25 @@ static bool deliverable(const struct vcpu_event *event, uint32_t blocked)
 	if (event->type == EVENT_INTERRUPT)
 		return !(blocked & VCPU_BLOCKED_INTERRUPTS);
 	return event->type != EVENT_NMI || !(blocked & VCPU_BLOCKED_NMI);
+}
+
+/*
+ * What was cut short and must wait (behind an exception, or for IF) does so here: the next exit may cut
+ * short something else. An NMI is pending once more.
+ */
+static void set_aside(struct vm_cpu *c)
+{
+	struct vcpu_event *event = &c->vcpu.reinject;
+
+	if (!event->valid)
+		return;
+	event->valid = false;
+	if (event->type == EVENT_NMI) {
+		c->nmi_pending = true;
+	} else if (event->type == EVENT_INTERRUPT) {
+		c->interrupt_again = true;
+		c->vector_again = event->vector;
+	}
 }
 
 static void choose_event(struct vm_cpu *c)
@@ -137,12 +160,9 @@ static void choose_event(struct vm_cpu *c)
 		v->event = (struct vcpu_event){
 			true, false, EVENT_INTERRUPT, take_interrupt(c), 0, 0};
 	}
-	v->want_nmi_window = c->nmi_pending || (v->reinject.valid && v->reinject.type == EVENT_NMI);
-	v->want_interrupt_window = interrupt_waits(c) ||
-				   (v->reinject.valid && v->reinject.type == EVENT_INTERRUPT);
-	/* Anything else that waits behind an exception has no window of its own: look again. */
-	if (v->reinject.valid && !v->want_nmi_window && !v->want_interrupt_window)
-		__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
+	set_aside(c);
+	v->want_nmi_window = c->nmi_pending;
+	v->want_interrupt_window = interrupt_waits(c);
 }
 
 /* What ends HLT: an NMI that is not blocked, or an interrupt that IF lets in (SDM vol. 2, "HLT"). */

@@ -85,6 +85,8 @@ struct vm_cpu {
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
 	bool halted, nmi_pending;
+	bool interrupt_again; /* vector_again was taken from LAPIC or PIC and is not delivered yet */
+	uint8_t vector_again;
 	uint64_t tsc_offset; /* guest TSC = host TSC + this */
 	uint64_t tsc_adjust;
 	uint64_t xcr0;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A whole guest (hv/vm with its virtual PC) on the VT-x backend of the fake machine: the fixture of the tests of
+ * hv/vm. vCPU i belongs to CPU i. The surroundings (struct vm_host) record what is asked of them.
+ */
+#ifndef TESTS_FAKES_VM_WORLD_H
+#define TESTS_FAKES_VM_WORLD_H
+
+#include "hv/vm/vm.h"
+#include "tests/fakes/fake.h"
+
+#define VM_WORLD_OWNER  (FRAME_OWNER_VM + 3)
+#define VM_WORLD_MEMORY MIB(8)
+#define VM_WORLD_ENTRY  0x200000ull
+
+struct vm_world {
+	struct vm *vm;
+	struct vm_cpu *c; /* vCPU 0 */
+	struct ring console_out, console_in;
+	uint8_t out[4096], in[64];
+	char error[VM_TEXT_MAX];
+	unsigned kicks[FAKE_CPUS];
+	unsigned polls, idles, said;
+	unsigned timers_armed;
+	/* What happens while the CPU is idle; NULL: the test fails, as the guest would sleep for ever. */
+	void (*idle)(void);
+	void (*kicked)(unsigned cpu);
+};
+extern struct vm_world vmw;
+
+/* A guest with `cpus` vCPUs, each loaded on its CPU, in 64-bit mode at VM_WORLD_ENTRY. CPU 0 is selected. */
+void vm_world_init(unsigned cpus);
+void vm_world_fini(void);
+/* The machine only, without a guest; then one. vm_world_create returns vm_create's status. */
+void vm_world_machine(void);
+int vm_world_create(unsigned cpus);
+void vm_world_load(void);
+/* RFLAGS and interruptibility of vCPU 0. */
+void vm_world_flags(uint64_t rflags, uint32_t interruptibility);
+
+#endif
