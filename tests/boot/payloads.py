@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations of payload guests (guests/README.md), and what their consoles must say."""
+import dataclasses
+import re
+
+NEIGHBOUR = "neighbour"
+GAP_MAX_MS = 300  # of guest time, between two of the neighbour's ticks
+TICKS_MIN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Guest:
+    name: str
+    payload: str
+    cpu: int = 1
+    cmdline: str = ""
+    after: str = ""
+    restart: str = "no"
+    memory: str = "4M"
+
+    def table(self):
+        text = (f"\n[guest.{self.name}]\nimage = \"{self.payload}\"\ncpus = [{self.cpu}]\n"
+                f"memory = \"{self.memory}\"\nexit_port = 0xf4\nrestart = \"{self.restart}\"\n")
+        text += f"cmdline = \"{self.cmdline}\"\n" if self.cmdline else ""
+        return text + (f"after = \"{self.after}\"\n" if self.after else "")
+
+
+def neighbour(cpu=0):
+    return Guest(NEIGHBOUR, "neighbour", cpu)
+
+
+def chain(*guests):
+    """The guests one after the other."""
+    return [guests[0]] + [dataclasses.replace(guest, after=previous.name)
+                          for previous, guest in zip(guests, guests[1:])]
+
+
+def boot(*guests):
+    """The arguments `config` and `files` of a BootTest."""
+    payloads = sorted({guest.payload for guest in guests})
+    config = "[machine]\nwhen_all_stopped = \"poweroff\"\n"
+    config += "".join(f"\n[image.{name}]\nkernel = \"images/{name}.elf\"\n" for name in payloads)
+    return {"config": config + "".join(guest.table() for guest in guests),
+            "files": {f"images/{name}.elf": f"build/guests/{name}.elf" for name in payloads}}
+
+
+def stopped(name, cause):
+    """The line that says how a guest ended; `cause` is an expression."""
+    return rf"^bulkhead +\| {name} stopped: {cause}$"
+
+
+def passed(guest):
+    """The lines of a payload that finds everything in order."""
+    return [rf"^{guest.name} +\| PASS {guest.payload}$", stopped(guest.name, "exit 0")]
+
+
+def check_neighbour(text):
+    """It ran all the time, without a gap, and nothing of it changed."""
+    lines = re.findall(rf"^{NEIGHBOUR} +\| (.*)$", text, re.M)
+    corrupt = [line for line in lines if "CORRUPT" in line or "FAIL" in line]
+    if corrupt:
+        return f"the neighbour says: {corrupt[0]}"
+    ticks = [(int(n), int(ms)) for line in lines
+             for n, ms in re.findall(r"^tick (\d+) t=(\d+) checksum ok$", line)]
+    if len(ticks) < TICKS_MIN:
+        return f"the neighbour ticked {len(ticks)} times"
+    for (n, ms), (next_n, next_ms) in zip(ticks, ticks[1:]):
+        if next_n != n + 1:
+            return f"the neighbour's tick {next_n} follows tick {n}"
+        if not 0 <= next_ms - ms <= GAP_MAX_MS:
+            return f"the neighbour stood still from {ms} to {next_ms} ms"
+    return None
+
+
+def no_failure(text):
+    """No payload complained."""
+    match = re.search(r"^[a-z0-9-]+ +\| FAIL .*$", text, re.M)
+    return match.group() if match else None

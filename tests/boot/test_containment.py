@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests that misbehave end with the cause that fits, or go on until they are killed; beside them a
+neighbour runs without a gap, with its memory and registers unchanged.
+"""
+from framework import BootTest, Expect, Send
+from payloads import Guest, boot, chain, check_neighbour, neighbour, stopped
+
+ADDRESS = "0x[0-9a-f]+"
+
+# Act (guests/payloads/act.c) and how its guest ends.
+ENDS = {
+    "triple-fault": "triple fault",
+    "msr-read": "triple fault",
+    "msr-write": "triple fault",
+    "read-end": "read memory that is not its own at 0x400000",
+    "read-high": "read memory that is not its own at 0x4000000000",
+    "read-below-hole": "read memory that is not its own at 0xafffff00",
+    "write-end": "wrote to memory that is not its own at 0x400000",
+    "write-high": "wrote to memory that is not its own at 0x4000000000",
+    "write-across": "wrote to memory that is not its own at 0x400000",
+    "string-across": "wrote to memory that is not its own at 0x400000",
+    "exec-end": "executed from 0x400000, which is not its memory",
+    "exec-high": "executed from 0x4000000000, which is not its memory",
+    "exec-device": "executed from 0xfee00000, which is not its memory",
+    "tables-end": f"page tables outside its memory at {ADDRESS}",
+    "tables-high": f"page tables outside its memory at {ADDRESS}",
+    "tables-device": f"page tables outside its memory at {ADDRESS}",
+    "idt-end": f"delivering vector 6 touched {ADDRESS}, which is not its memory",
+    "stack-end": f"delivering vector 6 touched {ADDRESS}, which is not its memory",
+    "stack-unmapped": "triple fault",
+    "corrupt-idt": "triple fault",
+    "corrupt-gdt": "triple fault",
+    "corrupt-tables": "triple fault",
+    "vmx-instructions": "exit 0",
+    "reserved-bits": "exit 0",
+    "port-hammer": "exit 0",
+    "mmio-hammer": "exit 0",
+    "entry-state": "exit 0",
+}
+
+# Acts without an end of their own.
+ENDLESS = ("spin", "halt", "sleep", "ipi-storm", "nmi-storm", "timer-storm", "db-loop", "io-storm",
+           "wbinvd-loop", "console-flood")
+
+# The same for the Multiboot payload, in 32-bit mode.
+MULTIBOOT_ENDS = {"task-switch": "hardware task switch, which is not supported"}
+MULTIBOOT_ENDLESS = ("ac-loop",)
+
+ACTS = chain(*[Guest(name, "act", cmdline=name) for name in ENDS],
+             *[Guest(name, "multiboot", cmdline=name) for name in MULTIBOOT_ENDS])
+KILLED = chain(*[Guest(name, "act", cmdline=name) for name in ENDLESS],
+               *[Guest(name, "multiboot", cmdline=name) for name in MULTIBOOT_ENDLESS])
+
+NEXT_GUEST, KILL = r"\x1dn", r"\x1dk"
+
+
+def kill(guest):
+    """Let it go on while the neighbour ticks three times; then move the focus to it and kill it."""
+    return Send(rf"^{guest.name} +\| {guest.payload}: .*" + r"[\s\S]*?tick \d+ [\s\S]*?tick \d+ "
+                r"[\s\S]*?tick \d+ ", NEXT_GUEST + KILL)
+
+
+TESTS = [
+    BootTest(
+        name="containment",
+        **boot(neighbour(), *ACTS),
+        lines=tuple(stopped(name, cause) for name, cause in (ENDS | MULTIBOOT_ENDS).items()),
+        steps=(Expect(stopped(ACTS[-1].name, ".*")),),
+        check=check_neighbour,
+        timeout=240,
+    ),
+    BootTest(
+        name="containment-endless",
+        **boot(neighbour(), *KILLED),
+        lines=tuple(stopped(guest.name, "killed") for guest in KILLED),
+        steps=tuple(kill(guest) for guest in KILLED) + (Expect(stopped(KILLED[-1].name, ".*")),),
+        check=check_neighbour,
+        timeout=300,
+    ),
+]

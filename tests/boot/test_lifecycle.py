@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How guests end, what follows, and who is started again."""
+import re
+
+from framework import BootTest, Expect
+from payloads import Guest, boot, chain, stopped
+
+AGAIN = "; it is started again"
+RESETS = ("cf9", "kbc", "port92", "init")
+
+ENDINGS = chain(Guest("seven", "exit", cmdline="7"), Guest("off", "poweroff"),
+                Guest("zero", "exit", restart="on-failure"), Guest("last", "counter", cmdline="3"))
+
+
+def count(text, name):
+    return len(re.findall(rf"^bulkhead +\| {name} started: ", text, re.M))
+
+
+def check_once(text):
+    """Nobody was started twice."""
+    for guest in ENDINGS:
+        if count(text, guest.name) != 1:
+            return f"{guest.name} was started {count(text, guest.name)} times"
+    return None
+
+
+TESTS = [
+    BootTest(
+        name="endings",
+        **boot(*ENDINGS),
+        lines=(stopped("seven", "exit 7"), stopped("off", "powered off"), stopped("zero", "exit 0"),
+               r"^last +\| counter 3$", stopped("last", "exit 0")),
+        check=check_once,
+    ),
+    BootTest(
+        name="restarts",
+        **boot(Guest("failing", "exit", 0, cmdline="5", restart="on-failure"),
+               Guest("always", "exit", 1, cmdline="0", restart="always")),
+        lines=(stopped("always", "exit 0" + AGAIN),),
+        steps=(Expect(stopped("failing", "exit 5" + AGAIN)),) * 3,
+    ),
+    # A reset is not an end: the guest is started again whatever `restart` says.
+    BootTest(
+        name="resets",
+        **boot(*[Guest(f"reset-{how}", "reset", cpu, cmdline=how)
+                 for cpu, how in enumerate(RESETS)]),
+        lines=(stopped("reset-init", "reset by INIT" + AGAIN),) + tuple(
+            stopped(f"reset-{how}", "reset" + AGAIN) for how in RESETS[:-1]),
+        steps=tuple(Expect(stopped(f"reset-{how}", ".*")) for how in RESETS) * 2,
+        cpus=4,
+        timeout=180,
+    ),
+    BootTest(
+        name="reset-by-ones",
+        **boot(Guest("ones", "act", cmdline="port-ones")),
+        steps=(Expect(stopped("ones", "reset" + AGAIN)),),
+    ),
+]

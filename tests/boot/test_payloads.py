@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual PC as seen from inside: payload guests that check what they were promised."""
+from framework import BootTest, Expect
+from payloads import Guest, boot, chain, check_neighbour, neighbour, no_failure, passed, stopped
+
+# One line each; the guest is called as its payload unless a second one of a kind needs a name.
+CPU = [Guest(name, name) for name in ("cpuid", "msr", "paging", "debug", "fpu")]
+DEVICES = [Guest(name, name) for name in ("ports", "mmio", "interrupts", "pic")]
+TIME = [Guest(name, name) for name in ("timer", "halt")]
+# The second finds zeroes where the first left its pattern.
+MEMORY = [Guest("memory-1", "memory"), Guest("memory-2", "memory", cmdline="quick"),
+          Guest("memory-16", "memory", memory="16M"), Guest("memory-17", "memory", memory="16M")]
+START = [Guest("hello", "hello", cmdline="one two  three"),
+         Guest("multiboot", "multiboot", cmdline="four five")]
+ALL = CPU + DEVICES + TIME + MEMORY + START
+
+SAID = [r"^hello +\| hello: one two  three$", r"^multiboot +\| multiboot: multiboot four five$"]
+
+
+def on(cpu, guests):
+    return chain(*(Guest(g.name, g.payload, cpu, g.cmdline, memory=g.memory) for g in guests))
+
+
+def verify(text):
+    return no_failure(text) or check_neighbour(text)
+
+
+def lines(guests):
+    return tuple(line for guest in guests for line in passed(guest))
+
+
+TESTS = [
+    BootTest(
+        name="payloads-2-cpus",
+        **boot(neighbour(), *on(1, ALL)),
+        lines=lines(ALL) + tuple(SAID),
+        steps=(Expect(stopped(ALL[-1].name, ".*")),),
+        check=verify,
+        timeout=240,
+    ),
+    BootTest(
+        name="payloads-4-cpus",
+        **boot(*on(0, TIME + START), *on(1, CPU), *on(2, DEVICES), *on(3, MEMORY)),
+        lines=lines(ALL) + tuple(SAID),
+        cpus=4,
+        check=no_failure,
+        timeout=300,
+    ),
+    BootTest(
+        name="payloads-1-cpu",
+        **boot(*on(0, ALL)),
+        lines=lines(ALL) + tuple(SAID),
+        cpus=1,
+        check=no_failure,
+        timeout=240,
+    ),
+] + [
+    BootTest(
+        name=f"payloads-{model}",
+        **boot(*on(1, CPU + TIME)),
+        lines=lines(CPU + TIME),
+        cpu_model=model,
+        check=no_failure,
+        timeout=240,
+    )
+    for model in ("broadwell_ult", "corei7_icelake_u")
+]
