@@ -57,7 +57,7 @@ def make_initrd(busybox, files):
     with open(busybox, "rb") as file:
         archive.add("bin/busybox", stat.S_IFREG | 0o755, file.read())
     for applet in subprocess.check_output([busybox, "--list"], text=True).split():
-        if applet not in ("busybox", "init"):
+        if applet not in ("busybox", "init") and f"bin/{applet}" not in files:
             archive.add(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     for name, source in files.items():
         parent = os.path.dirname(name)

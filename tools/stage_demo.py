@@ -13,7 +13,7 @@ import fetch_debian
 import initrd
 
 DEMO = pathlib.Path(__file__).resolve().parent.parent / "guests" / "demo"
-INITRD_FILES = {"etc/inittab": "inittab", "etc/rc": "rc", "etc/profile": "profile"}
+INITRD_FILES = {"bin/dmesg": "dmesg", "etc/inittab": "inittab", "etc/rc": "rc", "etc/profile": "profile"}
 
 
 def write_initrd(out):
