@@ -11,7 +11,7 @@ PYTHON := /usr/bin/python3
 IASL   := iasl
 
 .DEFAULT_GOAL := all
-MAKEFLAGS += --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
 Q := $(if $(V),,@)
 
 # ---- Sources, one list per layer (design: dependencies go down only) ------------------------------
@@ -213,11 +213,15 @@ all: $(EFI) $(GUEST_BINS) $(TOOL)
 $(TOOL): tools/bulkhead.c $(wildcard hv/config/*.[ch]) hv/lib/fmt.c $(FLAGS_STAMP)
 	$(Q)$(CC) -std=gnu11 -I. $(WARN) -O2 -DHOST_BUILD tools/bulkhead.c hv/config/*.c hv/lib/fmt.c -o $@
 
-# Debian packages that are missing are installed first, saying so.
-DEPS := tools/deps.sh
-ifneq ($(filter run test unit check boot-test image bench mutants fuzz demo-image all,$(or $(MAKECMDGOALS),all)),)
-$(if $(DEPS_DONE),,$(info $(shell $(DEPS) build >&2 || echo deps failed)))
-export DEPS_DONE := 1
+# Debian packages that are missing are installed first, saying so: what the goals at hand need.
+DEPS  := tools/deps.sh
+GOALS := $(or $(MAKECMDGOALS),all)
+NEEDS := $(if $(filter test check unit boot-test bench mutants fuzz format,$(GOALS)),test,$(if \
+         $(filter run,$(GOALS)),run,$(if $(filter-out clean help,$(GOALS)),build)))
+ifneq ($(NEEDS),)
+ifneq ($(shell $(DEPS) $(NEEDS) >&2 && echo ready),ready)
+$(error packages are missing: see above)
+endif
 endif
 
 CONFIG :=
@@ -233,12 +237,16 @@ demo-image: $(EFI) $(TOOL) $(GUEST_BINS)
 
 PLATFORM := bochs-vmx
 run: demo-image
-	$(Q)$(DEPS) run
 	tools/emulate $(PLATFORM) $(BUILD)/demo.img --timeout 0
 
 boot-test: $(EFI) $(TOOL) $(GUEST_BINS)
-	$(Q)$(DEPS) test
 	$(Q)$(PYTHON) tests/boot/run.py
+
+# All parts run even when one fails; each ends with its own summary line.
+test:
+	@failed=; for part in check unit boot-test; do \
+		echo "---- $$part"; $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
+	if [ -n "$$failed" ]; then echo "test: FAILED:$$failed"; exit 1; else echo "test: everything passed"; fi
 
 clean:
 	rm -rf $(BUILD)
