@@ -20,7 +20,6 @@ CHECKS = {name: function
           for module in (check_layers, check_purity, check_style, check_headers, check_config_docs,
                         check_tools)
           for name, function in module.CHECKS.items()}
-PROBLEMS_SHOWN = 40
 
 
 def run(name, context):
@@ -48,10 +47,7 @@ def main():
             about = f"{note}, " if note and verdict != "skipped" else ""
             print(f"check {name:16} {verdict}" + (f": {note}" if verdict == "skipped" else
                                                   f" ({about}{seconds:.1f} s)"), flush=True)
-            for problem in problems[:PROBLEMS_SHOWN]:
-                print(f"  {problem}")
-            if len(problems) > PROBLEMS_SHOWN:
-                print(f"  and {len(problems) - PROBLEMS_SHOWN} more")
+            print("".join(f"  {problem}\n" for problem in problems), end="", flush=True)
     skipped = f"check: {counts['skipped']} skipped\n" if counts["skipped"] else ""
     print(f"{skipped}check: {counts['ok']} passed, {counts['FAILED']} failed")
     return 1 if counts["FAILED"] else 0
