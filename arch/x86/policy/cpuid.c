@@ -8,6 +8,8 @@
 #define LEAF_HYPERVISOR 0x40000000u
 #define LEAF_OWN        0x40000100u
 
+#define VENDOR_INTEL_ECX 0x6c65746eu /* "ntel" */
+
 /* XCR0 components a guest may use: x87, SSE, AVX, AVX-512 (three), PKRU. */
 #define XCR0_ALLOWED ((uint64_t)0x2e7)
 
@@ -48,7 +50,7 @@ static const struct feature_mask {
 	{CPUID_LEAF_EXT_FEAT, 0, ~0u, ~0u,
 		CPUID_EXT1_ECX_LAHF | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 |
 			1u << 16 | 1u << 21,
-		/* AMD repeats leaf 1's bits here; then SYSCALL, NX, MMXEXT, FFXSR, 1G pages, RDTSCP, LM */
+		/* AMD repeats leaf 1's bits here; then SYSCALL, NX, MMXEXT, 1G pages, RDTSCP, LM */
 		0x0183f3ffu | CPUID_EXT1_EDX_SYSCALL | CPUID_EXT1_EDX_NX | 1u << 22 |
 			CPUID_EXT1_EDX_PAGE1GB | CPUID_EXT1_EDX_RDTSCP | CPUID_EXT1_EDX_LM},
 	{CPUID_LEAF_POWER, 0, 0, 0, 0, CPUID_EXT7_EDX_INVARIANT_TSC},
@@ -254,15 +256,14 @@ static void compute_allowed(struct cpuid_table *t, const struct cpuid_params *p)
 	t->cr4_allowed &= p->host_cr4;
 	t->efer_allowed = (edx & CPUID_EXT1_EDX_SYSCALL ? EFER_SCE : 0) |
 			  (edx & CPUID_EXT1_EDX_NX ? EFER_NXE : 0) |
-			  (edx & CPUID_EXT1_EDX_LM ? EFER_LME | EFER_LMA : 0) |
-			  (edx & 1u << 25 ? EFER_FFXSR : 0);
+			  (edx & CPUID_EXT1_EDX_LM ? EFER_LME | EFER_LMA : 0);
 }
 
 void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p)
 {
 	struct cpuid_regs vendor = p->host(p->ctx, 0, 0);
 	uint32_t extended = p->host(p->ctx, CPUID_LEAF_EXT_MAX, 0).eax;
-	bool intel = vendor.ecx == 0x6c65746e; /* "ntel" */
+	bool intel = vendor.ecx == VENDOR_INTEL_ECX;
 
 	memset(t, 0, sizeof(*t));
 	t->basic_max = MIN(vendor.eax, intel ? CPUID_LEAF_FREQUENCY : CPUID_LEAF_XSAVE);
@@ -341,7 +342,9 @@ const struct cpuid_regs *cpuid_table_find(
 	}
 	if (leaf >= CPUID_LEAF_EXT_MAX && leaf <= t->extended_max)
 		return &t->extended[(leaf - CPUID_LEAF_EXT_MAX) % CPUID_EXTENDED_LEAVES];
-	/* Above the highest basic leaf Intel's CPUs answer as for that leaf (SDM vol. 2, "CPUID"). */
+	/* Beyond the end Intel's CPUs answer as for the last basic leaf (SDM vol. 2, "CPUID"), AMD's zero. */
+	if (leaf > t->basic_max && t->basic[0].ecx != VENDOR_INTEL_ECX)
+		return &zero;
 	if (leaf > t->basic_max)
 		leaf = t->basic_max;
 	if (t->count[leaf] == 0)
