@@ -90,8 +90,8 @@ def build(targets):
         return
     status, output = run(["make", f"-j{os.cpu_count()}", *targets], BUILD_TIMEOUT)
     if status:
-        lines = [line for line in output.splitlines() if "rror" in line]
-        raise Broken("does not build: " + (lines or ["no reason given"])[0])
+        lines = output.strip().splitlines() or ["no reason given"]
+        raise Broken("does not build: " + next((s for s in lines if "error" in s), lines[-1]))
 
 
 def run_unit(test):
