@@ -80,20 +80,18 @@ static void lapic_timer_fire(struct timer *t, uint64_t now)
 }
 
 /* Shorter than this, the timer would fire again before the guest has run. */
-#define TIMER_FLOOR_TICKS 2000u
+#define TIMER_FLOOR_TICKS 2000ull
 
 void vm_lapic_rearm(struct vm_cpu *c)
 {
 	uint64_t guest = lapic_timer_deadline(&c->lapic), deadline = TIMER_NEVER;
 
 	if (guest != UINT64_MAX) {
-		uint64_t now = rdtsc(), delta = guest - (now + c->tsc_offset);
+		uint64_t now = rdtsc(), guest_now = now + c->tsc_offset;
+		uint64_t delta = guest > guest_now ? guest - guest_now : 0;
 
-		/* A deadline in the past is due now; the difference is signed (the TSC wraps with its offset). */
-		deadline = (int64_t)delta < TIMER_FLOOR_TICKS ? now + TIMER_FLOOR_TICKS
-							      : now + delta;
-		if (deadline < now)
-			deadline = TIMER_NEVER - 1;
+		delta = MAX(delta, TIMER_FLOOR_TICKS);
+		deadline = now + delta < now ? TIMER_NEVER - 1 : MIN(now + delta, TIMER_NEVER - 1);
 	}
 	if (deadline != c->lapic_timer.deadline)
 		vm_host.timer_arm(&c->lapic_timer, deadline);

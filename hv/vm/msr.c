@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MSRs of a guest. Whatever is not in the table does not exist: #GP. Those that the guest owns while it
- * has the CPU (SYSCALL, SYSENTER, FS/GS bases) never come here. Guest MTRRs are stored, never obeyed.
+ * MSRs of a guest. Whatever is not in the table does not exist: #GP. Those that the guest owns
+ * while it has the CPU (SYSCALL, SYSENTER, FS/GS bases) never come here. Guest MTRRs are stored,
+ * never obeyed.
  */
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/msr.h"
@@ -45,6 +46,15 @@ static bool tsc_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 	return true;
 }
 
+/*
+ * The LAPIC changed: an interrupt may be deliverable now (EOI, TPR, self IPI, a deadline passed).
+ */
+static void look_again(struct vm_cpu *c)
+{
+	__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	vm_lapic_rearm(c);
+}
+
 /* TSC and TSC_ADJUST move together (SDM vol. 3, "IA32_TSC_ADJUST"). */
 static void move_tsc(struct vm_cpu *c, uint64_t delta)
 {
@@ -74,13 +84,6 @@ static bool tsc_adjust_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 	(void)msr;
 	move_tsc(c, value - c->tsc_adjust);
 	return true;
-}
-
-/* The LAPIC changed: an interrupt may be deliverable now (EOI, TPR, self IPI), the timer elsewhere. */
-static void look_again(struct vm_cpu *c)
-{
-	__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
-	vm_lapic_rearm(c);
 }
 
 static bool apic_base_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
@@ -273,6 +276,7 @@ static bool deadline_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 {
 	(void)msr;
 	*value = lapic_tsc_deadline_read(&c->lapic, vm_cpu_tsc(c));
+	look_again(c);
 	return true;
 }
 
@@ -280,7 +284,7 @@ static bool deadline_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 {
 	(void)msr;
 	lapic_tsc_deadline_write(&c->lapic, value, vm_cpu_tsc(c));
-	vm_lapic_rearm(c);
+	look_again(c);
 	return true;
 }
 
@@ -359,7 +363,10 @@ void vm_msr_reset(struct vm_cpu *c)
 {
 	c->misc_enable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAIL |
 			 MISC_ENABLE_PEBS_UNAVAIL;
-	/* As firmware leaves them: everything write-back but the legacy hole and the top below 4 GiB. */
+	/*
+	 * As firmware leaves them: everything write-back but the legacy hole and the top below 4
+	 * GiB.
+	 */
 	c->mtrr_def_type = MTRR_DEF_TYPE_E | MTRR_DEF_TYPE_FE | MEMTYPE_WB;
 	for (unsigned i = 0; i < ARRAY_SIZE(c->mtrr_fixed); i++)
 		c->mtrr_fixed[i] = 0x0606060606060606ull;
