@@ -3,14 +3,14 @@
  * The hand-over ABI between the loader (boot/) and the hypervisor: the only thing both know.
  *
  * At entry to the hypervisor, on the boot CPU, after ExitBootServices:
- *   - 64-bit mode, interrupts off, no firmware timer armed; RDI = address of struct bootinfo, RSP valid
- *     only until the hypervisor switches to its own stack.
- *   - CR3 holds tables built by the loader, in loader memory: all of physical memory in the memory map
- *     and the first 4 GiB are identity-mapped (writable), and the hypervisor image is mapped at
- *     its linked address (HV_VIRT_BASE), offset for offset from hv_phys.
+ *   - 64-bit mode, interrupts off, no firmware timer armed; RDI = address of struct bootinfo, RSP
+ *     valid only until the hypervisor switches to its own stack. GDT and IDT are the firmware's.
+ *   - CR3 holds tables built by the loader, in loader memory: the first 4 GiB and all RAM of the
+ *     memory map that is not the firmware's are identity-mapped (writable), and the hypervisor's
+ *     image is mapped at its linked address (HV_VIRT_BASE), offset for offset from hv_phys.
  *   - Every pointer in bootinfo is a physical address. bootinfo, the arrays it points to, the page
  *     tables and the loader's stack lie in BOOT_MEM_LOADER ranges: free once copied.
- *   - Files lie in BOOT_MEM_FILES ranges, the hypervisor image in a BOOT_MEM_HYPERVISOR range.
+ *   - Files lie in BOOT_MEM_FILES ranges, the hypervisor's image in a BOOT_MEM_HYPERVISOR range.
  */
 #ifndef BOOT_BOOTINFO_H
 #define BOOT_BOOTINFO_H
@@ -73,11 +73,14 @@ struct bootinfo {
 	uint64_t hv_phys; /* where HV_VIRT_BASE lies, 2 MiB aligned */
 	uint64_t hv_size; /* bytes, with bss */
 
-	uint64_t mem;      /* struct bootinfo_mem[mem_count], sorted, disjoint, neighbours of one type merged */
-	uint64_t files;    /* struct bootinfo_file[file_count], in the order of the config, no path twice */
-	uint64_t cpus;     /* struct bootinfo_cpu[cpu_count], firmware order, from MP Services; may be none */
+	/* Sorted, disjoint, neighbours of one type merged: struct bootinfo_mem[mem_count]. */
+	uint64_t mem;
+	/* In the order of the config, no path twice: struct bootinfo_file[file_count]. */
+	uint64_t files;
+	/* In firmware order, from MP Services, perhaps none: struct bootinfo_cpu[cpu_count]. */
+	uint64_t cpus;
 	uint32_t mem_count, file_count, cpu_count;
-	uint32_t trampoline; /* 4 KiB below 1 MiB for starting CPUs, page aligned, type LOADER */
+	uint32_t trampoline; /* a LOADER page below 1 MiB for starting CPUs, 0: none */
 
 	uint64_t config;      /* text of bulkhead.toml, not NUL-terminated, in a LOADER range */
 	uint64_t config_size; /* bytes */

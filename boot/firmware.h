@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What every part of the loader that calls firmware needs: the system table, text on the firmware's
- * console, and memory that is remembered: to be given back on failure, to be typed in the hand-over.
- * Valid until ExitBootServices. No locks: the loader is one thread.
+ * console, and memory that is remembered: to be given back on failure, to be typed in the
+ * hand-over. Valid until ExitBootServices. No locks: the loader is one thread.
  */
 #ifndef BOOT_FIRMWARE_H
 #define BOOT_FIRMWARE_H

@@ -70,9 +70,9 @@ int boot_memmap_paint(
 	struct boot_memmap *map, uint64_t base, uint64_t end, uint32_t type) MUST_CHECK;
 
 /*
- * Fill `map` (range and max given by the caller) from the firmware's descriptors, which lie `stride`
- * bytes apart in `size` bytes. Where the firmware lists a range twice the stricter type wins; the
- * loader's own ranges win over everything.
+ * Fill `map` (range and max given by the caller) from the firmware's descriptors, which lie
+ * `stride` bytes apart in `size` bytes. Where the firmware lists a range twice the stricter type
+ * wins; the loader's own ranges win over everything.
  */
 int boot_memmap_build(struct boot_memmap *map, const void *descs, size_t size, size_t stride,
 	const struct boot_own *own, unsigned own_count) MUST_CHECK;

@@ -20,7 +20,9 @@ static unsigned level_shift(unsigned level)
 	return PAGE_SHIFT + 9 * (level - 1);
 }
 
-/* Identity addresses must be canonical with bit 63 clear, and physical ones have 52 bits at most. */
+/*
+ * Identity addresses must be canonical with bit 63 clear, and physical ones have 52 bits at most.
+ */
 static uint64_t identity_end(const struct boot_paging *p)
 {
 	return p->levels == 5 ? BIT(52) : BIT(47);
@@ -101,7 +103,9 @@ static uint64_t units(uint64_t base, uint64_t end, unsigned shift)
 uint64_t boot_paging_bound(const struct boot_paging *p, const struct bootinfo_mem *mem,
 	unsigned count, uint64_t hv_size)
 {
-	/* Root; 4 GiB: two upper tables and four directories; hypervisor: likewise and its tables. */
+	/*
+	 * Root; 4 GiB: two upper tables and four directories; hypervisor: likewise and its tables.
+	 */
 	uint64_t tables = 1 + 2 + 4 + 2 + 1 + hv_size / GIB(1) + 1 + hv_size / MIB(2) + 1;
 	uint64_t base, end;
 

@@ -17,13 +17,16 @@ struct boot_paging {
 	bool gib_pages;  /* CPUID.80000001h:EDX.Page1GB */
 };
 
-/* Tables that boot_paging_build() can need at most; takes only levels and gib_pages from `paging`. */
+/*
+ * Tables that boot_paging_build() can need at most; takes only levels and gib_pages from `paging`.
+ */
 uint64_t boot_paging_bound(const struct boot_paging *paging, const struct bootinfo_mem *mem,
 	unsigned count, uint64_t hv_size);
 
 /*
  * Identity-map the first 4 GiB and every range of `mem` that is RAM (not FIRMWARE, not MMIO), and
- * map hv_size bytes at HV_VIRT_BASE to hv_phys; all writable and executable. E_NOMEM: pool too small.
+ * map hv_size bytes at HV_VIRT_BASE to hv_phys; all writable and executable. E_NOMEM: pool too
+ * small.
  */
 int boot_paging_build(struct boot_paging *paging, const struct bootinfo_mem *mem, unsigned count,
 	uint64_t hv_phys, uint64_t hv_size) MUST_CHECK;

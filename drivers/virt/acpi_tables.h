@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Generates the ACPI tables that describe the virtual Q35: RSDP, RSDT, XSDT, FADT, FACS, MADT, HPET,
- * MCFG and a fixed DSDT (dsdt.asl). Must not know guests or guest memory; no lock, no state.
+ * Generates the ACPI tables that describe the virtual Q35: RSDP, RSDT, XSDT, FADT, FACS, MADT,
+ * HPET, MCFG and a fixed DSDT (dsdt.asl). Must not know guests or guest memory; no lock, no state.
  *
  * The addresses here are the platform's; device models are placed where these say.
  */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MC146818 after Motorola's data sheet, with a 32.768 kHz time base, and the CMOS RAM a PC's firmware
- * would have filled in. While the clock runs, time is a formula: a divider started at some moment and a
- * clock value then; the time bytes in ram[] are used only while it stands still. Must not know the host's
- * clock. The owner serialises calls.
+ * MC146818 after Motorola's data sheet, with a 32.768 kHz time base, and the CMOS RAM a PC's
+ * firmware would have filled in. While the clock runs, time is a formula: a divider started at some
+ * moment and a clock value then; the time bytes in ram[] are used only while it stands still. Must
+ * not know the host's clock. The owner serialises calls.
  *
- * The clock value counts seconds from 1 March 400 years before year 0, so that every year the registers
- * can hold is positive and a leap day is the last of its year.
+ * The clock value counts seconds from 1 March 400 years before year 0, so that every year the
+ * registers can hold is positive and a leap day is the last of its year.
  */
 #include "drivers/virt/cmos.h"
 #include "hv/lib/string.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MC146818 real-time clock with 128 bytes of CMOS RAM, index at offset 0 (port 70h), data at offset 1
- * (71h). Time is computed from `now` when it is looked at. Knows no host clock. Serialised by its owner.
+ * MC146818 real-time clock with 128 bytes of CMOS RAM, index at offset 0 (port 70h), data at offset
+ * 1 (71h). Time is computed from `now` when it is looked at. Knows no host clock. Serialised by its
+ * owner.
  */
 #ifndef DRIVERS_VIRT_CMOS_H
 #define DRIVERS_VIRT_CMOS_H

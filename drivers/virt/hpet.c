@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HPET after Intel's "IA-PC HPET (High Precision Event Timers) Specification" 1.0a. Every timer knows the
- * tick of the 100 MHz clock at which its comparator matches next; whatever happened until `now` is made
- * up for before a register is looked at. Must not know interrupt controllers. The owner serialises calls.
+ * HPET after Intel's "IA-PC HPET (High Precision Event Timers) Specification" 1.0a. Every timer
+ * knows the tick of the 100 MHz clock at which its comparator matches next; whatever happened until
+ * `now` is made up for before a register is looked at. Must not know interrupt controllers. The
+ * owner serialises calls.
  */
 #include "drivers/virt/hpet.h"
 #include "hv/lib/string.h"
@@ -81,7 +82,10 @@ static bool may_interrupt(const struct hpet *h, unsigned i)
 	return running(h) && (h->timer[i].conf & TN_ENABLE) && timer_route(h, i) >= 0;
 }
 
-/* Brings a level-triggered output in line with its status bit; a moved route lets go of the old GSI. */
+/*
+ * Brings a level-triggered output in line with its status bit; a moved route lets go of the old
+ * GSI.
+ */
 static void drive(struct hpet *h, unsigned i)
 {
 	struct hpet_timer *t = &h->timer[i];
@@ -228,8 +232,8 @@ static void write_timer_conf(struct hpet *h, unsigned i, uint64_t value, uint64_
 }
 
 /*
- * In periodic mode the comparator register is two: what the counter is compared with, and the value last
- * written, which is added at every match. Only after VAL_SET does a write reach the former.
+ * In periodic mode the comparator register is two: what the counter is compared with, and the value
+ * last written, which is added at every match. Only after VAL_SET does a write reach the former.
  */
 static void write_comparator(
 	struct hpet *h, unsigned i, uint64_t bits, uint64_t mask, uint64_t tick)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * IA-PC HPET: a 100 MHz 64-bit counter and three timers, timer 0 periodic. Knows no interrupt controller:
- * outputs are GSIs. Serialised by its owner.
+ * IA-PC HPET: a 100 MHz 64-bit counter and three timers, timer 0 periodic. Knows no interrupt
+ * controller: outputs are GSIs. Serialised by its owner.
  */
 #ifndef DRIVERS_VIRT_HPET_H
 #define DRIVERS_VIRT_HPET_H
@@ -15,7 +15,10 @@
 #define HPET_LEGACY_GSI_TIMER0 2
 #define HPET_LEGACY_GSI_TIMER1 8
 
-/* An output: an edge-triggered timer pulses (true, false), a level-triggered one follows its status. */
+/*
+ * An output: an edge-triggered timer pulses (true, false), a level-triggered one follows its
+ * status.
+ */
 struct hpet_env {
 	void (*set)(void *ctx, unsigned gsi, bool level);
 	void *ctx;

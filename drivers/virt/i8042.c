@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An AT-compatible 8042 after IBM's PS/2 Technical Reference, answering at once. The keyboard behind it
- * acknowledges commands; nobody types. The auxiliary interface fails its test and times out, so that an
- * OS finds no mouse without waiting. Must not know who is reset. The owner serialises calls.
+ * An AT-compatible 8042 after IBM's PS/2 Technical Reference, answering at once. The keyboard
+ * behind it acknowledges commands; nobody types. The auxiliary interface fails its test and times
+ * out, so that an OS finds no mouse without waiting. Must not know who is reset. The owner
+ * serialises calls.
  */
 #include "drivers/virt/i8042.h"
 #include "hv/lib/string.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The 8042 keyboard controller with a keyboard that answers commands and has no keys pressed, and no
- * auxiliary device. Offset 0 is port 60h, offset 4 is port 64h. Serialised by its owner.
+ * The 8042 keyboard controller with a keyboard that answers commands and has no keys pressed, and
+ * no auxiliary device. Offset 0 is port 60h, offset 4 is port 64h. Serialised by its owner.
  */
 #ifndef DRIVERS_VIRT_I8042_H
 #define DRIVERS_VIRT_I8042_H

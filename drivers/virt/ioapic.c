@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * IOAPIC model, see ioapic.h for what it is, what it must not know and its locking rule. An edge is
- * delivered at once or, while masked, lost (82093AA datasheet, "Interrupt Mask"), so there is no edge latch.
+ * delivered at once or, while masked, lost (82093AA datasheet, "Interrupt Mask"), so there is no
+ * edge latch.
  */
 #include "drivers/virt/ioapic.h"
 
@@ -13,7 +14,10 @@
 #define ID_WRITABLE       0x0f000000ull
 #define DM_LOWEST         1u
 
-/* Fixed and lowest priority only: the other delivery modes know no level (same datasheet, "Delivery Mode"). */
+/*
+ * Fixed and lowest priority only: the other delivery modes know no level (same datasheet, "Delivery
+ * Mode").
+ */
 static bool is_level(uint64_t rte)
 {
 	return (rte & IOAPIC_RTE_LEVEL) && (rte >> 8 & 7) <= DM_LOWEST;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * IOAPIC with 24 pins as in the 82093AA (version 11h: no EOI register, remote IRR is cleared by the local
- * APICs' EOI broadcast). Knows neither local APICs nor who drives its pins; wires carry logical levels
- * (true = asserted), so the programmed polarity is stored and has no effect.
+ * IOAPIC with 24 pins as in the 82093AA (version 11h: no EOI register, remote IRR is cleared by the
+ * local APICs' EOI broadcast). Knows neither local APICs nor who drives its pins; wires carry
+ * logical levels (true = asserted), so the programmed polarity is stored and has no effect.
  *
  * Locking: the owner serialises all calls; `deliver` must not call back into the same model.
  */

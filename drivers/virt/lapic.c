@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Local APIC model: life cycle, IA32_APIC_BASE, acceptance, priority, EOI and local pins. Registers as the
- * guest addresses them are in lapic_regs.c, the ICR in lapic_icr.c, the timer in lapic_timer.c.
- * Locking rule: see lapic.h.
+ * Local APIC model: life cycle, IA32_APIC_BASE, acceptance, priority, EOI and local pins. Registers
+ * as the guest addresses them are in lapic_regs.c, the ICR in lapic_icr.c, the timer in
+ * lapic_timer.c. Locking rule: see lapic.h.
  */
 #include "drivers/virt/lapic_priv.h"
 
@@ -110,7 +110,10 @@ static bool base_has_reserved_bits(uint64_t value, unsigned maxphyaddr)
 	return value & ~(addresses | LAPIC_BASE_BSP | LAPIC_BASE_EXTD | LAPIC_BASE_EN);
 }
 
-/* SDM vol. 3, "x2APIC State Transitions": there is no way back from x2APIC to xAPIC but through disabled. */
+/*
+ * SDM vol. 3, "x2APIC State Transitions": there is no way back from x2APIC to xAPIC but through
+ * disabled.
+ */
 static bool mode_change_legal(enum lapic_mode from, enum lapic_mode to)
 {
 	static const bool legal[3][3] = {
@@ -159,8 +162,8 @@ static void raise_irr(struct lapic *l, uint8_t vector, bool level)
 }
 
 /*
- * One interrupt until the next write to ESR re-arms it. Raises IRR itself: an illegal vector in the error
- * entry is one more error, not another round.
+ * One interrupt until the next write to ESR re-arms it. Raises IRR itself: an illegal vector in the
+ * error entry is one more error, not another round.
  */
 void lapic_error(struct lapic *l, uint32_t esr_bit)
 {
@@ -291,7 +294,9 @@ void lapic_lint0_sample(struct lapic *l)
 	lapic_accept(l, (uint8_t)lvt, true);
 }
 
-/* SDM vol. 3, "Local Vector Table": LINT1 is always edge-triggered, whatever its trigger bit says. */
+/*
+ * SDM vol. 3, "Local Vector Table": LINT1 is always edge-triggered, whatever its trigger bit says.
+ */
 void lapic_lint(struct lapic *l, unsigned pin, bool level)
 {
 	bool rising;

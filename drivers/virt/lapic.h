@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest's local APIC (xAPIC and x2APIC). Its storage is the architectural 4 KiB register page, which
- * the owner supplies, so that hardware APIC virtualisation can later work on the same page. The model
- * knows neither vCPUs nor other APICs nor the IOAPIC; what INIT and SIPI do to a CPU is the owner's.
+ * A guest's local APIC (xAPIC and x2APIC). Its storage is the architectural 4 KiB register page,
+ * which the owner supplies, so that hardware APIC virtualisation can later work on the same page.
+ * The model knows neither vCPUs nor other APICs nor the IOAPIC; what INIT and SIPI do to a CPU is
+ * the owner's.
  *
- * Locking: none. Only the CPU that runs the vCPU calls in here; others post to the owner, who then calls
- * lapic_accept(). The exception is lapic_matches(), which any CPU may ask about any target.
+ * Locking: none. Only the CPU that runs the vCPU calls in here; others post to the owner, who then
+ * calls lapic_accept(). The exception is lapic_matches(), which any CPU may ask about any target.
  *
  * Time: `tsc` is the guest's time-stamp counter at the moment of the call.
  */
@@ -90,7 +91,10 @@ enum lapic_mode {
 	LAPIC_X2APIC,
 };
 
-/* An interrupt message on its way: an IPI, or an MSI or IOAPIC message (sender unused, shorthand none). */
+/*
+ * An interrupt message on its way: an IPI, or an MSI or IOAPIC message (sender unused, shorthand
+ * none).
+ */
 struct lapic_ipi {
 	uint32_t dest;
 	uint32_t sender; /* the sender's x2APIC ID */
@@ -105,8 +109,9 @@ struct lapic_ipi {
 /* All three are set. They may call lapic_accept() for the same model, nothing else. */
 struct lapic_env {
 	/*
-	 * Deliver to every APIC that lapic_matches() (one of them for LOWEST). Delivery is FIXED, LOWEST, SMI,
-	 * NMI, INIT (assert) or STARTUP. A fixed IPI to self by shorthand is accepted without this call.
+	 * Deliver to every APIC that lapic_matches() (one of them for LOWEST). Delivery is FIXED,
+	 * LOWEST, SMI, NMI, INIT (assert) or STARTUP. A fixed IPI to self by shorthand is accepted
+	 * without this call.
 	 */
 	void (*send_ipi)(void *ctx, const struct lapic_ipi *ipi);
 	/* A level-triggered interrupt has ended: tell the IOAPICs. */
@@ -133,11 +138,17 @@ struct lapic {
 	struct lapic_env env;
 };
 
-/* `page` is 4 KiB, 4-byte aligned, owned by the caller; timer_shift above 16 counts as 16. Resets as at power-up. */
+/*
+ * `page` is 4 KiB, 4-byte aligned, owned by the caller; timer_shift above 16 counts as 16. Resets
+ * as at power-up.
+ */
 void lapic_init(struct lapic *l, void *page, uint32_t id, bool bsp, unsigned timer_shift,
 	const struct lapic_env *env);
 
-/* Power-up: everything, back to xAPIC at the default base. INIT: registers only, mode and base stay. */
+/*
+ * Power-up: everything, back to xAPIC at the default base. INIT: registers only, mode and base
+ * stay.
+ */
 void lapic_reset_power_up(struct lapic *l);
 void lapic_reset_init(struct lapic *l);
 
@@ -148,8 +159,8 @@ void lapic_rescan(struct lapic *l);
 int lapic_apic_base_write(struct lapic *l, uint64_t value, unsigned maxphyaddr) MUST_CHECK;
 
 /*
- * xAPIC page. `offset` is inside the page, `size` 1, 2, 4 or 8. Outside xAPIC mode nothing is there: reads give
- * all ones, writes go nowhere (the owner may prefer to show what lies beneath).
+ * xAPIC page. `offset` is inside the page, `size` 1, 2, 4 or 8. Outside xAPIC mode nothing is
+ * there: reads give all ones, writes go nowhere (the owner may prefer to show what lies beneath).
  */
 uint64_t lapic_mmio_read(struct lapic *l, uint32_t offset, unsigned size, uint64_t tsc);
 void lapic_mmio_write(
@@ -175,8 +186,8 @@ void lapic_ack(struct lapic *l, uint8_t vector);
 void lapic_eoi(struct lapic *l);
 
 /*
- * The lowest TPR class (CR8) that would hold back what is now in IRR, 0 if nothing waits for the TPR alone. For
- * the VMX TPR threshold: exit when the guest lowers CR8 below this.
+ * The lowest TPR class (CR8) that would hold back what is now in IRR, 0 if nothing waits for the
+ * TPR alone. For the VMX TPR threshold: exit when the guest lowers CR8 below this.
  */
 unsigned lapic_tpr_threshold(const struct lapic *l);
 
@@ -188,13 +199,19 @@ static inline uint64_t lapic_cr8(const struct lapic *l)
 /* MOV to CR8; E_INVAL (#GP) when bits above 3 are set. */
 int lapic_cr8_write(struct lapic *l, uint64_t value) MUST_CHECK;
 
-/* True when the PIC's INTR output reaches the CPU: LINT0 is an unmasked ExtINT, or there is no APIC. */
+/*
+ * True when the PIC's INTR output reaches the CPU: LINT0 is an unmasked ExtINT, or there is no
+ * APIC.
+ */
 bool lapic_accepts_pic(const struct lapic *l);
 
 /* Level of the local pins LINT0 (PIC) and LINT1 (NMI). */
 void lapic_lint(struct lapic *l, unsigned pin, bool level);
 
-/* Whether `target` takes this message. Reads single words only, so any CPU may call it for any target. */
+/*
+ * Whether `target` takes this message. Reads single words only, so any CPU may call it for any
+ * target.
+ */
 bool lapic_matches(const struct lapic *target, const struct lapic_ipi *ipi);
 
 /* Decode an MSI write. False when the address is not in FEEx_xxxxh. */
@@ -204,7 +221,9 @@ bool lapic_ipi_from_msi(uint64_t address, uint32_t data, struct lapic_ipi *ipi) 
 uint64_t lapic_timer_deadline(const struct lapic *l);
 /* Accepts at most one interrupt however late it comes; a periodic timer keeps its phase. */
 void lapic_timer_tick(struct lapic *l, uint64_t tsc);
-/* The guest moved its TSC by delta: counts go on undisturbed, a TSC deadline stays the value it is. */
+/*
+ * The guest moved its TSC by delta: counts go on undisturbed, a TSC deadline stays the value it is.
+ */
 void lapic_timer_tsc_moved(struct lapic *l, uint64_t delta);
 
 /* MSR 6E0h. A write in other timer modes is ignored. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Local APIC model: interrupt messages. Decodes what the guest writes to the ICR or as an MSI, and decides
- * whether an APIC is among a message's destinations. Knows no list of APICs: the owner has it.
- * Locking rule: see lapic.h.
+ * Local APIC model: interrupt messages. Decodes what the guest writes to the ICR or as an MSI, and
+ * decides whether an APIC is among a message's destinations. Knows no list of APICs: the owner has
+ * it. Locking rule: see lapic.h.
  */
 #include "drivers/virt/lapic_priv.h"
 
@@ -19,8 +19,8 @@ static bool is_vectored(uint8_t delivery)
 }
 
 /*
- * SDM vol. 3, "Interrupt Command Register", valid combinations. Self and all-including-self promise only
- * Fixed; NMI and SMI are let through because they have one obvious meaning.
+ * SDM vol. 3, "Interrupt Command Register", valid combinations. Self and all-including-self promise
+ * only Fixed; NMI and SMI are let through because they have one obvious meaning.
  */
 static bool combination_valid(const struct lapic_ipi *ipi)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Local APIC model: the registers as the guest addresses them, through the page (xAPIC) or MSRs (x2APIC).
- * One table says what exists, who may do what and which bits take a write. Locking rule: see lapic.h.
+ * Local APIC model: the registers as the guest addresses them, through the page (xAPIC) or MSRs
+ * (x2APIC). One table says what exists, who may do what and which bits take a write. Locking rule:
+ * see lapic.h.
  */
 #include "drivers/virt/lapic_priv.h"
 
@@ -51,7 +52,9 @@ static void write_esr(struct lapic *l, uint32_t offset, uint32_t value UNUSED, u
 	l->errors = 0;
 }
 
-/* SDM vol. 3, "Local APIC State After It Has Been Software Disabled": all LVT mask bits are forced. */
+/*
+ * SDM vol. 3, "Local APIC State After It Has Been Software Disabled": all LVT mask bits are forced.
+ */
 static void write_svr(struct lapic *l, uint32_t offset, uint32_t value, uint64_t tsc UNUSED)
 {
 	lapic_set_reg(l, offset, value);
@@ -111,7 +114,10 @@ static void write_self_ipi(
 #define REG(offset)        [(offset) >> 4]
 #define VECTOR_ARRAY(base) [(base) >> 4 ...((base) >> 4) + 7] = {.access = X_ANY | MR}
 
-/* SDM vol. 3, "Local APIC Register Address Map" and "Local APIC Register Address Map Supported by x2APIC". */
+/*
+ * SDM vol. 3, "Local APIC Register Address Map" and "Local APIC Register Address Map Supported by
+ * x2APIC".
+ */
 static const struct reg_rule rules[64] = {
 	REG(LAPIC_ID) = {.access = X_ANY | MR},
 	REG(LAPIC_VERSION) = {.access = X_ANY | MR},
@@ -148,7 +154,10 @@ static const struct reg_rule *find_rule(uint32_t index, uint32_t access)
 	return &rules[index];
 }
 
-/* SDM vol. 3, "Arbitration Priority": what the P6 family would compete with for a lowest-priority message. */
+/*
+ * SDM vol. 3, "Arbitration Priority": what the P6 family would compete with for a lowest-priority
+ * message.
+ */
 static uint32_t arbitration_priority(const struct lapic *l)
 {
 	uint32_t tpr = lapic_reg(l, LAPIC_TPR);

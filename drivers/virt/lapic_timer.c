@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Local APIC model: the timer, in guest TSC ticks. State is one deadline; counts are computed from it, so
- * nothing runs between two events. Locking rule: see lapic.h.
+ * Local APIC model: the timer, in guest TSC ticks. State is one deadline; counts are computed from
+ * it, so nothing runs between two events. Locking rule: see lapic.h.
  */
 #include "drivers/virt/lapic_priv.h"
 
@@ -45,7 +45,10 @@ void lapic_timer_tick(struct lapic *l, uint64_t tsc)
 	lapic_lvt_fire(l, LAPIC_LVT_TIMER);
 }
 
-/* A masked expiry is lost, so it needs no call: whoever touches the timer next brings it up to date. */
+/*
+ * A masked expiry is lost, so it needs no call: whoever touches the timer next brings it up to
+ * date.
+ */
 uint64_t lapic_timer_deadline(const struct lapic *l)
 {
 	if (!l->timer.armed || (lapic_reg(l, LAPIC_LVT_TIMER) & LAPIC_LVT_MASKED))
@@ -53,7 +56,10 @@ uint64_t lapic_timer_deadline(const struct lapic *l)
 	return l->timer.deadline;
 }
 
-/* Rounded up: the count stays at its initial value for a whole count and is 0 when the interrupt comes. */
+/*
+ * Rounded up: the count stays at its initial value for a whole count and is 0 when the interrupt
+ * comes.
+ */
 uint32_t lapic_timer_count(const struct lapic *l, uint64_t tsc)
 {
 	uint64_t left = l->timer.deadline - tsc, count;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Generates the table of the Intel MultiProcessor Specification 1.4 for guests that do not read
- * ACPI: CPUs, a PCI and an ISA bus, one IOAPIC. Must not know guests or guest memory; no lock, no state.
+ * ACPI: CPUs, a PCI and an ISA bus, one IOAPIC. Must not know guests or guest memory; no lock, no
+ * state.
  */
 #ifndef DRIVERS_VIRT_MP_TABLE_H
 #define DRIVERS_VIRT_MP_TABLE_H

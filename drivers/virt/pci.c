@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PCI configuration space: mechanism #1 (PCI Local Bus 3.0, "Software Generation of Configuration
- * Transactions") and ECAM (PCI Express Base, "Enhanced Configuration Access Mechanism"). What does not
- * exist reads all ones. Must not know what a function does. The owner serialises calls.
+ * Transactions") and ECAM (PCI Express Base, "Enhanced Configuration Access Mechanism"). What does
+ * not exist reads all ones. Must not know what a function does. The owner serialises calls.
  */
 #include "drivers/virt/pci.h"
 #include "hv/lib/string.h"
@@ -209,7 +209,9 @@ int pci_add(struct pci *p, unsigned devfn, const struct pci_function *function)
 	return OK;
 }
 
-/* CONFIG_ADDRESS answers dwords only; narrower accesses there are ordinary ports that do not exist. */
+/*
+ * CONFIG_ADDRESS answers dwords only; narrower accesses there are ordinary ports that do not exist.
+ */
 uint32_t pci_read(struct pci *p, unsigned offset, unsigned size, ns_t now UNUSED)
 {
 	const struct pci_function *f = selected(p);

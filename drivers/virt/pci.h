@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PCI bus 0: configuration mechanism #1 and ECAM in front of a table of functions, with the Q35 host
- * bridge at 00:00.0 and the ICH9 LPC bridge at 00:1f.0. Knows nothing of what a function does: its
- * owner supplies the register file and hears of writes. Serialised by its owner.
+ * PCI bus 0: configuration mechanism #1 and ECAM in front of a table of functions, with the Q35
+ * host bridge at 00:00.0 and the ICH9 LPC bridge at 00:1f.0. Knows nothing of what a function does:
+ * its owner supplies the register file and hears of writes. Serialised by its owner.
  */
 #ifndef DRIVERS_VIRT_PCI_H
 #define DRIVERS_VIRT_PCI_H

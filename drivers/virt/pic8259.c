@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two cascaded 8259As after Intel's data sheet, with the ICH's two differences: edge or level comes per
- * pin from ELCR (ICW1.LTIM is ignored) and only 8086 mode exists. The cascade input follows the slave's
- * output as a level, so no edge can be lost between the chips. The owner serialises calls.
+ * Two cascaded 8259As after Intel's data sheet, with the ICH's two differences: edge or level comes
+ * per pin from ELCR (ICW1.LTIM is ignored) and only 8086 mode exists. The cascade input follows the
+ * slave's output as a level, so no edge can be lost between the chips. The owner serialises calls.
  */
 #include "drivers/virt/pic8259.h"
 #include "hv/lib/string.h"
@@ -55,8 +55,8 @@ static unsigned highest(const struct pic8259_chip *c, uint8_t set)
 }
 
 /*
- * The pin to be served next, or NONE. In special mask mode only unmasked in-service bits inhibit; in
- * special fully nested mode the slave may interrupt its own service.
+ * The pin to be served next, or NONE. In special mask mode only unmasked in-service bits inhibit;
+ * in special fully nested mode the slave may interrupt its own service.
  */
 static unsigned chip_pending(const struct pic8259 *p, unsigned which)
 {
@@ -312,7 +312,10 @@ int pic8259_ack(struct pic8259 *p)
 	const struct pic8259_chip *c = &p->chip[MASTER];
 	unsigned pin = chip_ack(p, MASTER);
 
-	/* A spurious IR7 sets no in-service bit; the cascade does, even when the slave's is spurious. */
+	/*
+	 * A spurious IR7 sets no in-service bit; the cascade does, even when the slave's is
+	 * spurious.
+	 */
 	if (pin == CASCADE_PIN) {
 		pin = chip_ack(p, SLAVE);
 		c = &p->chip[SLAVE];

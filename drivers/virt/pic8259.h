@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PC's pair of 8259A interrupt controllers, slave on IR2, with the ICH's ELCR registers. Knows no
- * CPU: its owner connects INTR and calls pic8259_ack() for the INTA cycle. Serialised by its owner.
+ * The PC's pair of 8259A interrupt controllers, slave on IR2, with the ICH's ELCR registers. Knows
+ * no CPU: its owner connects INTR and calls pic8259_ack() for the INTA cycle. Serialised by its
+ * owner.
  */
 #ifndef DRIVERS_VIRT_PIC8259_H
 #define DRIVERS_VIRT_PIC8259_H
@@ -44,7 +45,10 @@ void pic8259_reset(struct pic8259 *p, ns_t now);
 uint32_t pic8259_read(struct pic8259 *p, unsigned offset, unsigned size, ns_t now);
 void pic8259_write(struct pic8259 *p, unsigned offset, unsigned size, uint32_t value, ns_t now);
 
-/* Level of IRQ `pin` (0-15 except 2). A low-to-high edge stays latched, as a pulse would otherwise be lost. */
+/*
+ * Level of IRQ `pin` (0-15 except 2). A low-to-high edge stays latched, as a pulse would otherwise
+ * be lost.
+ */
 void pic8259_set_irq(struct pic8259 *p, unsigned pin, bool level);
 /* The INTR output. */
 bool pic8259_pending(const struct pic8259 *p);

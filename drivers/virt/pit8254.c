@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Intel 8254 after its data sheet, all six modes. A channel is a formula: the tick at which its count was
- * loaded, the count, and whether it is counting; reads evaluate it at `now`. Time is counted in whole
- * input clocks ("ticks"). Must not know who gets IRQ0. The owner serialises calls.
+ * Intel 8254 after its data sheet, all six modes. A channel is a formula: the tick at which its
+ * count was loaded, the count, and whether it is counting; reads evaluate it at `now`. Time is
+ * counted in whole input clocks ("ticks"). Must not know who gets IRQ0. The owner serialises calls.
  */
 #include "drivers/virt/pit8254.h"
 #include "hv/lib/string.h"
@@ -65,7 +65,10 @@ static unsigned binary_to_bcd(unsigned v)
 	return v / 1000 % 10 << 12 | v / 100 % 10 << 8 | v / 10 % 10 << 4 | v % 10;
 }
 
-/* The count CR stands for; 0 is the largest. Digits above 9 count as they do in the decrementer's weight. */
+/*
+ * The count CR stands for; 0 is the largest. Digits above 9 count as they do in the decrementer's
+ * weight.
+ */
 static uint32_t count_value(const struct pit8254_channel *c)
 {
 	uint32_t n = c->bcd ? bcd_to_binary(c->count_reg) : c->count_reg;
@@ -117,7 +120,9 @@ static bool out_at(const struct pit8254_channel *c, uint64_t tick)
 	}
 }
 
-/* Mode 3 counts by two, an odd count from one less; the halves are then (N+1)/2 and (N-1)/2 clocks. */
+/*
+ * Mode 3 counts by two, an odd count from one less; the halves are then (N+1)/2 and (N-1)/2 clocks.
+ */
 static uint32_t square_count(const struct pit8254_channel *c, uint64_t elapsed)
 {
 	uint32_t phase = elapsed % c->period;
@@ -175,7 +180,9 @@ static void load(struct pit8254_channel *c, uint64_t tick)
 	c->elapsed = 0;
 }
 
-/* A new count in modes 2 and 3 takes over at the end of the cycle or half-cycle it was written in. */
+/*
+ * A new count in modes 2 and 3 takes over at the end of the cycle or half-cycle it was written in.
+ */
 static uint64_t reload_tick(const struct pit8254_channel *c, uint64_t tick)
 {
 	uint64_t phase;
@@ -440,7 +447,9 @@ void pit8254_init(struct pit8254 *p, struct irq_line irq)
 	pit8254_reset(p, 0);
 }
 
-/* The data sheet leaves power-on state open: nothing counts until a mode and a count are written. */
+/*
+ * The data sheet leaves power-on state open: nothing counts until a mode and a count are written.
+ */
 void pit8254_reset(struct pit8254 *p, ns_t now)
 {
 	p->port61 = 0;
@@ -451,7 +460,7 @@ void pit8254_reset(struct pit8254 *p, ns_t now)
 		c->access = ACCESS_BOTH;
 		c->mode = 3;
 		c->gate = i != 2;
-		c->out_initial = true;
+		c->out_initial = i != 0;
 		c->null_count = true;
 		c->reload_at = NEVER;
 		c->synced = ticks_at(now);

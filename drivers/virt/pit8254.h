@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PC's 8254 timer and port 61h (NMI_SC). Counters are computed from `now` when they are looked at;
- * only channel 0's output is an event. Knows no interrupt controller. Serialised by its owner.
+ * The PC's 8254 timer and port 61h (NMI_SC). Counters are computed from `now` when they are looked
+ * at; only channel 0's output is an event. Knows no interrupt controller. Serialised by its owner.
  */
 #ifndef DRIVERS_VIRT_PIT8254_H
 #define DRIVERS_VIRT_PIT8254_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ACPI fixed hardware after the ACPI specification ("ACPI Hardware Specification") and the ICH9 data
- * sheet ("Power Management I/O Registers"). A byte array with a table of what software may change; the
- * timer is computed from `now`. Must not know what sleeping means. The owner serialises calls.
+ * ACPI fixed hardware after the ACPI specification ("ACPI Hardware Specification") and the ICH9
+ * data sheet ("Power Management I/O Registers"). A byte array with a table of what software may
+ * change; the timer is computed from `now`. Must not know what sleeping means. The owner serialises
+ * calls.
  */
 #include "drivers/virt/pm.h"
 #include "hv/lib/string.h"
@@ -30,7 +31,9 @@ struct reg_rule {
 	uint32_t clear;
 };
 
-/* Everything not named here is read-only; the timer is not storage. SLP_EN and GBL_RLS read as 0. */
+/*
+ * Everything not named here is read-only; the timer is not storage. SLP_EN and GBL_RLS read as 0.
+ */
 static const struct reg_rule rules[] = {
 	{PM_PM1_STS, 2, 0, 0xcd21}, {PM_PM1_EN, 2, 0x4521, 0}, {PM_PM1_CNT, 4, 0x00001c03, 0},
 	{0x10, 4, 0x000002fe, 0}, /* PROC_CNT: throttling has no effect */

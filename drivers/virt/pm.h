@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ACPI fixed hardware of the ICH9: the 128-byte block at PMBASE (PM1 event and control, PM timer, GPE0,
- * SMI_EN) and the APM ports B2h-B3h that stand for the SMI command port. Knows no VM: sleeping is a
- * callback. Serialised by its owner.
+ * ACPI fixed hardware of the ICH9: the 128-byte block at PMBASE (PM1 event and control, PM timer,
+ * GPE0, SMI_EN) and the APM ports B2h-B3h that stand for the SMI command port. Knows no VM:
+ * sleeping is a callback. Serialised by its owner.
  */
 #ifndef DRIVERS_VIRT_PM_H
 #define DRIVERS_VIRT_PM_H

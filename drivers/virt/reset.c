@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Port 92h and the ICH9's Reset Control register (CF9h). Must not know what a reset involves. The owner
- * serialises calls.
+ * Port 92h and the ICH9's Reset Control register (CF9h). Must not know what a reset involves. The
+ * owner serialises calls.
  */
 #include "drivers/virt/reset.h"
 #include "hv/lib/string.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reset registers outside the keyboard controller: port 92h (offset 0) and RST_CNT, CF9h (offset 1).
- * CF9h lies inside the PCI address port's dword: only byte accesses there belong here. Serialised by
- * its owner.
+ * The reset registers outside the keyboard controller: port 92h (offset 0) and RST_CNT, CF9h
+ * (offset 1). CF9h lies inside the PCI address port's dword: only byte accesses there belong here.
+ * Serialised by its owner.
  */
 #ifndef DRIVERS_VIRT_RESET_H
 #define DRIVERS_VIRT_RESET_H

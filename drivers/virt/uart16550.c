@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NS16550A after National's PC16550D data sheet. The transmitter is infinitely fast unless the back-end
- * holds it back; the receiver's time-out runs at the programmed speed. Must not know ports or VMs.
- * The owner serialises calls.
+ * NS16550A after National's PC16550D data sheet. The transmitter is infinitely fast unless the
+ * back-end holds it back; the receiver's time-out runs at the programmed speed. Must not know ports
+ * or VMs. The owner serialises calls.
  */
 #include "drivers/virt/uart16550.h"
 #include "hv/lib/string.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The NS16550A UART of a PC's serial port: eight byte registers at offsets 0-7. Knows no port number
- * and no back-end. Serialised by its owner (model.h).
+ * The NS16550A UART of a PC's serial port: eight byte registers at offsets 0-7. Knows no port
+ * number and no back-end. Serialised by its owner (model.h).
  */
 #ifndef DRIVERS_VIRT_UART16550_H
 #define DRIVERS_VIRT_UART16550_H

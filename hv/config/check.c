@@ -349,8 +349,8 @@ static void decide(struct check *check, unsigned index)
 }
 
 /*
- * First come, first served in file order; whom a guest waits for comes before it. Members of a cycle
- * are bad already and count as decided.
+ * First come, first served in file order; whom a guest waits for comes before it. Members of a
+ * cycle are bad already and count as decided.
  */
 static void decide_all(struct check *check)
 {

@@ -13,7 +13,10 @@
 struct config_machine_facts {
 	unsigned cpu_count;    /* enabled CPUs; 0: unknown, not checked */
 	uint64_t memory_bytes; /* what guests can have together; 0: unknown, not checked */
-	/* 0 and the size, E_NOENT, or another status if it cannot be read. NULL: files are not checked. */
+	/*
+	 * 0 and the size, E_NOENT, or another status if it cannot be read. NULL: files are not
+	 * checked.
+	 */
 	int (*file_size)(void *context, const char *path, uint64_t *size_bytes);
 	void *context;
 };

@@ -115,8 +115,9 @@ struct config_errors {
 void config_errors_init(struct config_errors *errors, const char *file_name);
 
 /*
- * Record one mistake about `subject` ("guest.web", NULL: about the file). a, b and c fill the places
- * of the mistake's text in order; NULL is an empty string. Characters a terminal might obey become '?'.
+ * Record one mistake about `subject` ("guest.web", NULL: about the file). a, b and c fill the
+ * places of the mistake's text in order; NULL is an empty string. Characters a terminal might obey
+ * become '?'.
  */
 void config_errors_add(struct config_errors *errors, enum config_error code, struct config_place at,
 	const char *subject, const char *a, const char *b, const char *c);

@@ -253,7 +253,10 @@ static int scan_string(struct scan *c, const char **result)
 	return 0;
 }
 
-/* ---- Words and numbers ------------------------------------------------------------------------------------ */
+/*
+ * ---- Words and numbers
+ * ------------------------------------------------------------------------------------
+ */
 
 static bool is_digit(int c)
 {

@@ -74,7 +74,10 @@ void cpus_kick(unsigned cpu)
 		host_lapic_send_ipi(cpu_get(cpu)->apic_id, VECTOR_KICK);
 }
 
-/* IF is off: a wake-up that comes after the look at *wake is pending when STI lets it in, and ends HLT. */
+/*
+ * IF is off: a wake-up that comes after the look at *wake is pending when STI lets it in, and ends
+ * HLT.
+ */
 static void cpu_idle(const uint32_t *wake)
 {
 	housekeeping_poll();
@@ -89,8 +92,8 @@ static void cpu_idle(const uint32_t *wake)
 /* ---- Choosing and enabling the extension ---- */
 
 /*
- * Instruction fetches through a large page whose size changes can raise a machine check on these CPUs (iTLB multihit):
- * there stage 2 uses 4 KiB leaves (design decision 5).
+ * Instruction fetches through a large page whose size changes can raise a machine check on these
+ * CPUs (iTLB multihit): there stage 2 uses 4 KiB leaves (design decision 5).
  */
 static bool has_itlb_multihit(void)
 {

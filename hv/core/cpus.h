@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each physical CPU does: enables the virtualization extension, then runs the guest it is given, scrubs
- * memory or sleeps. The housekeeping CPU also runs housekeeping.h's work between all of this.
+ * What each physical CPU does: enables the virtualization extension, then runs the guest it is
+ * given, scrubs memory or sleeps. The housekeeping CPU also runs housekeeping.h's work between all
+ * of this.
  */
 #ifndef HV_CORE_CPUS_H
 #define HV_CORE_CPUS_H
 
 #include "hv/core/guests.h"
 
-/* Choose and check the backend on the boot CPU; fills in vm_host. Says why and returns an error if it cannot. */
+/*
+ * Choose and check the backend on the boot CPU; fills in vm_host. Says why and returns an error if
+ * it cannot.
+ */
 int cpus_init(void) MUST_CHECK;
 /* Start the others; each one enables virtualization and enters its loop. */
 void cpus_start(void);

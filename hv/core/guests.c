@@ -160,7 +160,9 @@ void guests_init(void)
 
 /* ---- On the guest's own CPU ---- */
 
-/* All clean memory may be out for a moment: scrub some and try again, while there is any to scrub. */
+/*
+ * All clean memory may be out for a moment: scrub some and try again, while there is any to scrub.
+ */
 static int build(struct guest *g, struct vm **vm)
 {
 	bool said = false;
@@ -258,7 +260,10 @@ static void end_run(struct guest *g, ns_t now)
 	set_state(g, GUEST_STOPPED);
 }
 
-/* What the guest said last comes before the line that says how it ended; but it does not wait for ever. */
+/*
+ * What the guest said last comes before the line that says how it ended; but it does not wait for
+ * ever.
+ */
 static bool output_shown(struct guest *g, ns_t now)
 {
 	if (g->ended_at == 0) {

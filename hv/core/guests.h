@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guests of the config, and what becomes of them: waiting for another, starting, running, stopped,
- * started again. A guest outlives the VMs made for it; its console rings and counters are here.
+ * The guests of the config, and what becomes of them: waiting for another, starting, running,
+ * stopped, started again. A guest outlives the VMs made for it; its console rings and counters are
+ * here.
  *
- * Locking: the housekeeping CPU decides everything; the CPU that runs a guest only moves it from STARTING
- * to RUNNING and to ENDED, with a release store of its state.
+ * Locking: the housekeeping CPU decides everything; the CPU that runs a guest only moves it from
+ * STARTING to RUNNING and to ENDED, with a release store of its state.
  */
 #ifndef HV_CORE_GUESTS_H
 #define HV_CORE_GUESTS_H

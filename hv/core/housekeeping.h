@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hypervisor's own work on its CPU: the physical console, the guests' lifecycle, powering off. Runs in short
- * slices from a timer, whether a guest is on that CPU or not.
+ * The hypervisor's own work on its CPU: the physical console, the guests' lifecycle, powering off.
+ * Runs in short slices from a timer, whether a guest is on that CPU or not.
  */
 #ifndef HV_CORE_HOUSEKEEPING_H
 #define HV_CORE_HOUSEKEEPING_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the loader handed over, copied into the hypervisor's own memory, and the frame pool made from
- * it. Written once at start-up by the boot CPU, read-only afterwards.
+ * What the loader handed over, copied into the hypervisor's own memory, and the frame pool made
+ * from it. Written once at start-up by the boot CPU, read-only afterwards.
  */
 #ifndef HV_CORE_MACHINE_H
 #define HV_CORE_MACHINE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The registry of trapped ranges: one for a guest's ports, one for its memory. Ranges are added while the guest
- * is built, overlap is refused, and bus_seal() ends that: lookups then need no lock. A device's own
- * lock is taken here, before its first register is touched.
+ * The registry of trapped ranges: one for a guest's ports, one for its memory. Ranges are added
+ * while the guest is built, overlap is refused, and bus_seal() ends that: lookups then need no
+ * lock. A device's own lock is taken here, before its first register is touched.
  */
 #ifndef HV_IO_BUS_H
 #define HV_IO_BUS_H

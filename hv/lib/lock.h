@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Spin locks and the few atomic operations the hypervisor uses. Host interrupts are always off while
- * hypervisor code runs outside its idle windows, so a lock holder is never interrupted for long.
+ * Spin locks and the few atomic operations the hypervisor uses. Host interrupts are always off
+ * while hypervisor code runs outside its idle windows, so a lock holder is never interrupted for
+ * long.
  */
 #ifndef HV_LIB_LOCK_H
 #define HV_LIB_LOCK_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A byte ring between one producer CPU and one consumer CPU, without locks. `size` is a power of two;
- * indices run freely and wrap at 2^32.
+ * A byte ring between one producer CPU and one consumer CPU, without locks. `size` is a power of
+ * two; indices run freely and wrap at 2^32.
  */
 #ifndef HV_LIB_RING_H
 #define HV_LIB_RING_H

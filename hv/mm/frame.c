@@ -251,8 +251,8 @@ uint64_t frame_release_owner(struct frame_pool *pool, uint16_t owner)
 }
 
 /*
- * Claim something to scrub, under the lock: a whole chunk, or the first run of dirty frames in a mixed
- * one. Claimed frames are in state SCRUBBING: nobody else takes them.
+ * Claim something to scrub, under the lock: a whole chunk, or the first run of dirty frames in a
+ * mixed one. Claimed frames are in state SCRUBBING: nobody else takes them.
  */
 static bool claim_dirty(struct frame_pool *pool, uint64_t *frame, uint64_t *count)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who owns which frame of host RAM. Every 4 KiB frame is reserved (not ours to give), dirty (must be
- * scrubbed), clean, or owned by exactly one owner. Guest RAM is given in whole 2 MiB chunks, everything
- * else in runs of frames inside a chunk. Only clean frames are given out, so that nobody ever sees
- * what somebody else left; release makes frames dirty and idle CPUs scrub them.
+ * Who owns which frame of host RAM. Every 4 KiB frame is reserved (not ours to give), dirty (must
+ * be scrubbed), clean, or owned by exactly one owner. Guest RAM is given in whole 2 MiB chunks,
+ * everything else in runs of frames inside a chunk. Only clean frames are given out, so that nobody
+ * ever sees what somebody else left; release makes frames dirty and idle CPUs scrub them.
  *
  * Pure: the pool is told how to clear memory. Locking: one lock inside the pool, taken here, never
  * held while memory is cleared (but for the small runs that frame_alloc clears itself).
@@ -56,8 +56,8 @@ void frame_pool_mark(struct frame_pool *pool, hpa_t base, uint64_t size, uint16_
 void frame_pool_seal(struct frame_pool *pool);
 
 /*
- * `count` contiguous cleared frames (count <= 512) for owner, aligned to `align` frames (a power of two).
- * Clean frames are preferred; dirty ones are cleared on the spot. 0 when there are none.
+ * `count` contiguous cleared frames (count <= 512) for owner, aligned to `align` frames (a power of
+ * two). Clean frames are preferred; dirty ones are cleared on the spot. 0 when there are none.
  */
 hpa_t frame_alloc(
 	struct frame_pool *pool, uint16_t owner, unsigned count, unsigned align) MUST_CHECK;
@@ -65,8 +65,8 @@ hpa_t frame_alloc(
 void frame_free(struct frame_pool *pool, uint16_t owner, hpa_t base, unsigned count);
 
 /*
- * `count` contiguous clean chunks for owner, the first aligned to `align` chunks. E_NOMEM: not enough
- * clean ones in a row (with align == count == 1: none at all).
+ * `count` contiguous clean chunks for owner, the first aligned to `align` chunks. E_NOMEM: not
+ * enough clean ones in a row (with align == count == 1: none at all).
  */
 int frame_alloc_chunks(struct frame_pool *pool, uint16_t owner, uint64_t count, uint64_t align,
 	hpa_t *base) MUST_CHECK;
@@ -75,8 +75,8 @@ int frame_alloc_chunks(struct frame_pool *pool, uint16_t owner, uint64_t count, 
 uint64_t frame_release_owner(struct frame_pool *pool, uint16_t owner);
 
 /*
- * Scrub one piece: a whole dirty chunk, or the dirty frames of a mixed one. False: nothing was dirty.
- * Any number of CPUs may call it at once.
+ * Scrub one piece: a whole dirty chunk, or the dirty frames of a mixed one. False: nothing was
+ * dirty. Any number of CPUs may call it at once.
  */
 bool frame_scrub_step(struct frame_pool *pool);
 

@@ -32,18 +32,23 @@ struct guest_mem {
 };
 
 /*
- * Host pointer of [gpa, gpa + size), or NULL if it is not all RAM or crosses a chunk. Sets *left (may be NULL)
- * to the bytes from gpa to the end of its contiguous piece.
+ * Host pointer of [gpa, gpa + size), or NULL if it is not all RAM or crosses a chunk. Sets *left
+ * (may be NULL) to the bytes from gpa to the end of its contiguous piece.
  */
 void *guest_mem_map(const struct guest_mem *mem, gpa_t gpa, uint64_t size, uint64_t *left);
 
-/* Copy between guest RAM and a hypervisor buffer. All or nothing: E_RANGE if any byte is not RAM. */
+/*
+ * Copy between guest RAM and a hypervisor buffer. All or nothing: E_RANGE if any byte is not RAM.
+ */
 int guest_mem_read(const struct guest_mem *mem, gpa_t gpa, void *buf, uint64_t size) MUST_CHECK;
 int guest_mem_write(const struct guest_mem *mem, gpa_t gpa, const void *buf, uint64_t size) MUST_CHECK;
 int guest_mem_fill(const struct guest_mem *mem, gpa_t gpa, uint8_t value, uint64_t size) MUST_CHECK;
 bool guest_mem_is_ram(const struct guest_mem *mem, gpa_t gpa, uint64_t size);
 
-/* Lay out ram_size bytes as a PC does: low 2 GiB from 0, the rest above 4 GiB. Leaves chunk untouched. */
+/*
+ * Lay out ram_size bytes as a PC does: low 2 GiB from 0, the rest above 4 GiB. Leaves chunk
+ * untouched.
+ */
 void guest_mem_layout_pc(struct guest_mem *mem, uint64_t ram_size);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's memory: the one frame pool of the running hypervisor, and the direct map through which the
- * hypervisor reaches frames. Any CPU may call these at any time.
+ * The machine's memory: the one frame pool of the running hypervisor, and the direct map through
+ * which the hypervisor reaches frames. Any CPU may call these at any time.
  */
 #ifndef HV_MM_MEMORY_H
 #define HV_MM_MEMORY_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One queue of timers per CPU, ordered by deadline in host TSC ticks. Pure: the owner programs the
- * hardware from timer_queue_next() and calls timer_queue_run() when it fires. Only the CPU that owns the
- * queue touches it, with interrupts off: no lock.
+ * hardware from timer_queue_next() and calls timer_queue_run() when it fires. Only the CPU that
+ * owns the queue touches it, with interrupts off: no lock.
  */
 #ifndef HV_SCHED_TIMER_H
 #define HV_SCHED_TIMER_H
@@ -28,8 +28,8 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t, uint64_t now));
 bool timer_arm(struct timer_queue *q, struct timer *t, uint64_t deadline);
 uint64_t timer_queue_next(const struct timer_queue *q);
 /*
- * Fire what is due at `now`. A timer that its own fire() re-arms in the past waits for the next call, so
- * one call fires each timer at most once.
+ * Fire what is due at `now`. A timer that its own fire() re-arms in the past waits for the next
+ * call, so one call fires each timer at most once.
  */
 void timer_queue_run(struct timer_queue *q, uint64_t now);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes to CR0, CR4, EFER and XCR0 that the hardware left to us, with the checks of SDM vol. 3 ("Control
- * Registers", "Extended Control Registers") and their side effects: long mode, PDPTEs, TLB, CPUID bits.
+ * Writes to CR0, CR4, EFER and XCR0 that the hardware left to us, with the checks of SDM vol. 3
+ * ("Control Registers", "Extended Control Registers") and their side effects: long mode, PDPTEs,
+ * TLB, CPUID bits.
  */
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/cr.h"
@@ -13,7 +14,10 @@
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
 		CR0_PG)
 
-/* PDPTE bits that must be 0: 2:1, 8:5 and above the physical address (SDM vol. 3, "PDPTE Registers"). */
+/*
+ * PDPTE bits that must be 0: 2:1, 8:5 and above the physical address (SDM vol. 3, "PDPTE
+ * Registers").
+ */
 static bool pdpte_valid(const struct vm_cpu *c, uint64_t entry)
 {
 	return !(entry & 1) || !(entry & (0x1e6 | ~(BIT(c->cpuid.phys_bits) - 1)));
@@ -33,7 +37,10 @@ static bool load_pdptes(struct vm_cpu *c)
 	return true;
 }
 
-/* Entering long mode: PAE must be on and CS not 64-bit. Leaving it: not from 64-bit code or with PCIDs. */
+/*
+ * Entering long mode: PAE must be on and CS not 64-bit. Leaving it: not from 64-bit code or with
+ * PCIDs.
+ */
 static bool paging_switch_allowed(struct vm_cpu *c, bool on, uint64_t cr4, uint64_t efer)
 {
 	struct vcpu_state s;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Accesses that need the instruction: memory that is not RAM, and string I/O. The decoder and executor are
- * pure (arch/x86/emul); this file gives them the vCPU's state, its page walk, RAM and devices.
+ * Accesses that need the instruction: memory that is not RAM, and string I/O. The decoder and
+ * executor are pure (arch/x86/emul); this file gives them the vCPU's state, its page walk, RAM and
+ * devices.
  *
- * What answers outside RAM: a device of the MMIO bus; in the PC's legacy and PCI holes an undriven bus
- * (reads all ones, writes vanish); anywhere else the guest has touched memory that it does not own and stops.
+ * What answers outside RAM: a device of the MMIO bus; in the PC's legacy and PCI holes an undriven
+ * bus (reads all ones, writes vanish); anywhere else the guest has touched memory that it does not
+ * own and stops.
  */
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/emul/execute.h"
@@ -24,7 +26,9 @@ struct emulation {
 	gpa_t known_gpa;
 };
 
-/* The PC's holes, where a probe finds nothing: VGA and option ROMs; ECAM, PCI window and chipset. */
+/*
+ * The PC's holes, where a probe finds nothing: VGA and option ROMs; ECAM, PCI window and chipset.
+ */
 static const struct {
 	gpa_t base, end;
 } holes[] = {
@@ -275,7 +279,10 @@ static enum emul_result fetch(
 	return EMUL_DONE;
 }
 
-/* The instruction goes on where it cannot be fetched: that is the guest's fault, at the first such byte. */
+/*
+ * The instruction goes on where it cannot be fetched: that is the guest's fault, at the first such
+ * byte.
+ */
 static enum emul_result fetch_fault(struct emulation *em, struct emul_ctx *ctx, unsigned count)
 {
 	uint64_t base = ctx->code == EMUL_CODE64 ? 0 : em->state.seg[SEG_CS].base;

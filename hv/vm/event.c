@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is delivered to a vCPU at its next entry, in the order of the manuals (SDM vol. 3, "Priority Among
- * Concurrent Events"): an event cut short by the last exit, an exception that a handler raised, NMI,
- * then the highest interrupt of the LAPIC or the PIC. Runs only when vcpu.attention is set.
+ * What is delivered to a vCPU at its next entry, in the order of the manuals (SDM vol. 3, "Priority
+ * Among Concurrent Events"): an event cut short by the last exit, an exception that a handler
+ * raised, NMI, then the highest interrupt of the LAPIC or the PIC. Runs only when vcpu.attention is
+ * set.
  */
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/segment.h"
@@ -100,7 +101,10 @@ static bool interrupt_waits(const struct vm_cpu *c)
 	return c->interrupt_again || lapic_pending(&c->lapic) >= 0 || pic_wants_in(c);
 }
 
-/* ExtINT comes before the LAPIC's own: the PIC's request is not in the IRR and has no priority there. */
+/*
+ * ExtINT comes before the LAPIC's own: the PIC's request is not in the IRR and has no priority
+ * there.
+ */
 static uint8_t take_interrupt(struct vm_cpu *c)
 {
 	int vector;
@@ -124,8 +128,8 @@ static bool deliverable(const struct vcpu_event *event, uint32_t blocked)
 }
 
 /*
- * What was cut short and must wait (behind an exception, or for IF) does so here: the next exit may cut
- * short something else. An NMI is pending once more.
+ * What was cut short and must wait (behind an exception, or for IF) does so here: the next exit may
+ * cut short something else. An NMI is pending once more.
  */
 static void set_aside(struct vm_cpu *c)
 {
@@ -165,7 +169,9 @@ static void choose_event(struct vm_cpu *c)
 	v->want_interrupt_window = interrupt_waits(c);
 }
 
-/* What ends HLT: an NMI that is not blocked, or an interrupt that IF lets in (SDM vol. 2, "HLT"). */
+/*
+ * What ends HLT: an NMI that is not blocked, or an interrupt that IF lets in (SDM vol. 2, "HLT").
+ */
 static bool wakes(struct vm_cpu *c)
 {
 	struct vcpu *v = &c->vcpu;

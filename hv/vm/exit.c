@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each exit means, the same for every vendor: one function per reason, and the table of them. */
+/*
+ * What each exit means, the same for every vendor: one function per reason, and the table of them.
+ */
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/segment.h"
@@ -34,8 +36,9 @@ static enum exit_action exit_window(struct vcpu *v, const struct vm_exit *e)
 }
 
 /*
- * #DB and #AC are intercepted so that a guest whose handler raises them again leaves the CPU each time and can
- * be stopped. An intercepted #DB has not changed DR6 yet (SDM vol. 3, "Exit Qualification").
+ * #DB and #AC are intercepted so that a guest whose handler raises them again leaves the CPU each
+ * time and can be stopped. An intercepted #DB has not changed DR6 yet (SDM vol. 3, "Exit
+ * Qualification").
  */
 static enum exit_action exit_exception(struct vcpu *v, const struct vm_exit *e)
 {
@@ -176,8 +179,8 @@ static enum exit_action exit_stage2(struct vcpu *v, const struct vm_exit *e)
 }
 
 /*
- * Guest memory is write-back and coherent whatever the guest does with caches, and WBINVD on behalf of one guest
- * would empty the caches of all: nothing needs to happen.
+ * Guest memory is write-back and coherent whatever the guest does with caches, and WBINVD on behalf
+ * of one guest would empty the caches of all: nothing needs to happen.
  */
 static enum exit_action exit_next(struct vcpu *v, const struct vm_exit *e)
 {

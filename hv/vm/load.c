@@ -61,7 +61,9 @@ int load_layout_init(struct load_layout *l, const struct guest_mem *mem)
 	return OK;
 }
 
-/* IBM PC: kernels find the EBDA, and where usable memory ends, by two words in the BIOS data area. */
+/*
+ * IBM PC: kernels find the EBDA, and where usable memory ends, by two words in the BIOS data area.
+ */
 static int bda_write(const struct guest_mem *mem)
 {
 	const uint16_t ebda_segment = EBDA_BASE >> 4, mem_kib = EBDA_BASE >> 10;
@@ -223,8 +225,8 @@ int load_image_copy(struct load_ctx *ctx, const struct load_image *image)
 }
 
 /*
- * Highest aligned place of size bytes in [1 MiB, limit) off the image, 0 if there is none. Each restart
- * goes below one more segment for good, so there are at most segment_count of them.
+ * Highest aligned place of size bytes in [1 MiB, limit) off the image, 0 if there is none. Each
+ * restart goes below one more segment for good, so there are at most segment_count of them.
  */
 static gpa_t place_high(const struct load_image *image, uint64_t size, uint64_t align, gpa_t limit)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Puts a guest's kernel, initrd, command line and firmware tables into its RAM and says in which
- * state its first vCPU starts: Linux bzImage, Multiboot 1 and ELF64 payloads. Pure: knows memory and
- * bytes, no vCPU, no vendor, no file system. Takes no lock: the guest does not run yet.
+ * state its first vCPU starts: Linux bzImage, Multiboot 1 and ELF64 payloads. Pure: knows memory
+ * and bytes, no vCPU, no vendor, no file system. Takes no lock: the guest does not run yet.
  *
  * Order of calls: guest_mem_layout_pc, load_layout_init, load_tables, load_guest.
  *

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ELF executables: program headers of ELF32 and ELF64 become one neutral list of segments, and an
- * ELF64 payload is started as hv/abi/payload.h says. Pure; no lock; headers are copied, then checked.
+ * ELF64 payload is started as hv/abi/payload.h says. Pure; no lock; headers are copied, then
+ * checked.
  */
 #include "hv/vm/load_priv.h"
 #include "hv/abi/payload.h"

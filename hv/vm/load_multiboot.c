@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Multiboot 1 images (Multiboot Specification 0.6.96): ELF executables, or any file whose header has
- * the address fields. Pure; no lock. The header is copied once and checked on the copy.
+ * Multiboot 1 images (Multiboot Specification 0.6.96): ELF executables, or any file whose header
+ * has the address fields. Pure; no lock. The header is copied once and checked on the copy.
  */
 #include "hv/vm/load_priv.h"
 #include "hv/lib/string.h"

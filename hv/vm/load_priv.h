@@ -54,13 +54,15 @@ int load_copy(struct load_ctx *ctx, gpa_t to, const void *from, uint64_t size,
 /* One zeroed page of the low area for a loader to fill; NULL (with a message) if it is not RAM. */
 void *load_low_page(struct load_ctx *ctx, gpa_t gpa);
 
-/* Every segment in the file, in usable RAM, off the low area and off each other; entry inside one. */
+/*
+ * Every segment in the file, in usable RAM, off the low area and off each other; entry inside one.
+ */
 int load_image_check(struct load_ctx *ctx, const struct load_image *image) MUST_CHECK;
 int load_image_copy(struct load_ctx *ctx, const struct load_image *image) MUST_CHECK;
 
 /*
- * Put the initrd as high as it goes below limit and off the image's segments, on a 2 MiB boundary if
- * there is room for one. Sets result->initrd_base (0 if there is no initrd).
+ * Put the initrd as high as it goes below limit and off the image's segments, on a 2 MiB boundary
+ * if there is room for one. Sets result->initrd_base (0 if there is no initrd).
  */
 int load_initrd(struct load_ctx *ctx, const struct load_image *image, gpa_t limit) MUST_CHECK;
 

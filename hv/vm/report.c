@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The post-mortem of a guest that failed: registers, the bytes at RIP, the page walk of RIP and the last
- * exits. Runs on the vCPU's own CPU before its state is unloaded. The cause itself is said by whoever
- * reports the stop.
+ * The post-mortem of a guest that failed: registers, the bytes at RIP, the page walk of RIP and the
+ * last exits. Runs on the vCPU's own CPU before its state is unloaded. The cause itself is said by
+ * whoever reports the stop.
  */
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"

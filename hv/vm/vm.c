@@ -266,7 +266,10 @@ int vm_create(struct vm **vm, const struct vm_params *p, const struct virt_ops *
 
 void vm_destroy(struct vm *vm)
 {
-	/* Each vCPU's CPU dropped its translations in vcpu_unload; nothing walks the tables any more. */
+	/*
+	 * Each vCPU's CPU dropped its translations in vcpu_unload; nothing walks the tables any
+	 * more.
+	 */
 	frame_release_owner(&host_frames, vm->owner);
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A live guest: its memory, vCPUs and virtual PC, from vm_create() to vm_destroy(). Everything it costs is frames
- * charged to its owner number. Who decides which guests exist, and on which CPUs, is above (hv/core).
+ * A live guest: its memory, vCPUs and virtual PC, from vm_create() to vm_destroy(). Everything it
+ * costs is frames charged to its owner number. Who decides which guests exist, and on which CPUs,
+ * is above (hv/core).
  *
- * Locking: a vm_cpu belongs to the CPU that runs it. Other CPUs use only vm_stop(), vm_cpu_post() and
- * vm_console_input(). Device models are reached through the buses, which take each model's lock.
+ * Locking: a vm_cpu belongs to the CPU that runs it. Other CPUs use only vm_stop(), vm_cpu_post()
+ * and vm_console_input(). Device models are reached through the buses, which take each model's
+ * lock.
  */
 #ifndef HV_VM_VM_H
 #define HV_VM_VM_H
@@ -30,7 +32,10 @@ struct vm;
 struct vm_host {
 	/* After each host interrupt that interrupted a guest: bounded work of this CPU. */
 	void (*poll)(void);
-	/* Nothing to run until an interrupt: sleep once, or do something useful. IF is off on entry and exit. */
+	/*
+	 * Nothing to run until an interrupt: sleep once, or do something useful. IF is off on entry
+	 * and exit.
+	 */
 	void (*idle)(const uint32_t *wake);
 	/* (Re)arm or stop a timer on this CPU; the deadline is in host TSC ticks. */
 	void (*timer_arm)(struct timer *t, uint64_t deadline);
@@ -45,7 +50,10 @@ struct vm_host {
 };
 extern struct vm_host vm_host;
 
-/* What to build a guest from. Strings and files stay the caller's; files are only read in vm_create. */
+/*
+ * What to build a guest from. Strings and files stay the caller's; files are only read in
+ * vm_create.
+ */
 struct vm_params {
 	const char *name;
 	uint16_t owner; /* frame owner, FRAME_OWNER_VM + n: nobody else's */
@@ -117,8 +125,8 @@ struct vm {
 };
 
 /*
- * Build a guest. On failure *vm is NULL, everything is given back and `error` (VM_TEXT_MAX) says why;
- * E_BUSY: not enough scrubbed memory yet, try again.
+ * Build a guest. On failure *vm is NULL, everything is given back and `error` (VM_TEXT_MAX) says
+ * why; E_BUSY: not enough scrubbed memory yet, try again.
  */
 int vm_create(struct vm **vm, const struct vm_params *params, const struct virt_ops *ops,
 	char *error) MUST_CHECK;

@@ -10,11 +10,8 @@
 #ifndef ARCH_X86_CPU_INSN_H
 #define ARCH_X86_CPU_INSN_H
 
+#include "arch/x86/defs/cpuid_regs.h"
 #include "hv/lib/types.h"
-
-struct cpuid_regs {
-	uint32_t eax, ebx, ecx, edx;
-};
 
 /* What LGDT, LIDT, SGDT and SIDT take. */
 struct PACKED desc_ptr {

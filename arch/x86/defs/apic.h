@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Local APIC registers (SDM vol. 3, "Advanced Programmable Interrupt Controller"). Constants only. */
+/*
+ * Local APIC registers (SDM vol. 3, "Advanced Programmable Interrupt Controller"). Constants only.
+ */
 #ifndef ARCH_X86_DEFS_APIC_H
 #define ARCH_X86_DEFS_APIC_H
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Model-specific registers by the manual's names. Constants only; VMX and SVM ones live elsewhere. */
+/*
+ * Model-specific registers by the manual's names. Constants only; VMX and SVM ones live elsewhere.
+ */
 #ifndef ARCH_X86_DEFS_MSR_H
 #define ARCH_X86_DEFS_MSR_H
 

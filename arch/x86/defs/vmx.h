@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VT-x constants with the SDM's names (vol. 3, "VMX capability reporting", "Field encoding in VMCS",
- * "VMX basic exit reasons"). Constants only.
+ * VT-x constants with the SDM's names (vol. 3, "VMX capability reporting", "Field encoding in
+ * VMCS", "VMX basic exit reasons"). Constants only.
  */
 #ifndef ARCH_X86_DEFS_VMX_H
 #define ARCH_X86_DEFS_VMX_H

@@ -210,8 +210,8 @@ static void edit_commit(
 }
 
 /*
- * The last level of a MAP edit: all its entries from va + at to the end of their table at once. Leaves of
- * neighbouring pages differ by their address only.
+ * The last level of a MAP edit: all its entries from va + at to the end of their table at once.
+ * Leaves of neighbouring pages differ by their address only.
  */
 static uint64_t edit_fill(
 	struct pt *pt, const struct edit *e, uint64_t at, bool commit, uint64_t *entry)

@@ -30,7 +30,10 @@ static const struct feature_mask {
 			CPUID_1_EDX_MCA | CPUID_1_EDX_CMOV | CPUID_1_EDX_PAT | CPUID_1_EDX_PSE36 |
 			CPUID_1_EDX_CLFSH | CPUID_1_EDX_MMX | CPUID_1_EDX_FXSR | CPUID_1_EDX_SSE |
 			CPUID_1_EDX_SSE2 | CPUID_1_EDX_SS},
-	/* ecx: AVX512_VBMI, UMIP, PKU, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ, LA57, RDPID */
+	/*
+	 * ecx: AVX512_VBMI, UMIP, PKU, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ,
+	 * LA57, RDPID
+	 */
 	{CPUID_LEAF_EXTENDED, 0, 0,
 		CPUID_7_EBX_FSGSBASE | CPUID_7_EBX_TSC_ADJUST | CPUID_7_EBX_BMI1 |
 			CPUID_7_EBX_AVX2 | CPUID_7_EBX_FDP_EXCPTN | CPUID_7_EBX_SMEP |
@@ -230,8 +233,8 @@ static void set_text(struct cpuid_regs *r, const char text[12])
 }
 
 /*
- * KVM's signature with an empty feature word: Linux then trusts x2APIC without interrupt remapping, and asks
- * for nothing. Who looks further finds us at 4000_0100h.
+ * KVM's signature with an empty feature word: Linux then trusts x2APIC without interrupt remapping,
+ * and asks for nothing. Who looks further finds us at 4000_0100h.
  */
 static void build_hypervisor(struct cpuid_table *t)
 {
@@ -342,7 +345,10 @@ const struct cpuid_regs *cpuid_table_find(
 	}
 	if (leaf >= CPUID_LEAF_EXT_MAX && leaf <= t->extended_max)
 		return &t->extended[(leaf - CPUID_LEAF_EXT_MAX) % CPUID_EXTENDED_LEAVES];
-	/* Beyond the end Intel's CPUs answer as for the last basic leaf (SDM vol. 2, "CPUID"), AMD's zero. */
+	/*
+	 * Beyond the end Intel's CPUs answer as for the last basic leaf (SDM vol. 2, "CPUID"),
+	 * AMD's zero.
+	 */
 	if (leaf > t->basic_max && t->basic[0].ecx != VENDOR_INTEL_ECX)
 		return &zero;
 	if (leaf > t->basic_max)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The CPUID that a guest sees, as a table per vCPU: what the hardware says, cut down to what works in a
- * guest, with the vCPU's own numbers filled in. Bits that follow guest state (OSXSAVE, OSPKE, APIC, leaf Dh
- * sizes) are patched when that state changes, never at the exit.
- * Pure: the host's CPUID comes through a callback. Locking: a table belongs to its vCPU.
+ * The CPUID that a guest sees, as a table per vCPU: what the hardware says, cut down to what works
+ * in a guest, with the vCPU's own numbers filled in. Bits that follow guest state (OSXSAVE, OSPKE,
+ * APIC, leaf Dh sizes) are patched when that state changes, never at the exit. Pure: the host's
+ * CPUID comes through a callback. Locking: a table belongs to its vCPU.
  */
 #ifndef ARCH_X86_POLICY_CPUID_H
 #define ARCH_X86_POLICY_CPUID_H
 
-#include "arch/x86/cpu/insn.h"
+#include "arch/x86/defs/cpuid_regs.h"
 #include "hv/lib/types.h"
 
 #define CPUID_BASIC_LEAVES    0x20u
@@ -43,7 +43,10 @@ struct cpuid_params {
 
 void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p);
 
-/* What CPUID returns for EAX = leaf, ECX = subleaf; never NULL. Leaves out of range read as the SDM says. */
+/*
+ * What CPUID returns for EAX = leaf, ECX = subleaf; never NULL. Leaves out of range read as the SDM
+ * says.
+ */
 const struct cpuid_regs *cpuid_table_find(
 	const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf);
 

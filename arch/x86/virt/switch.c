@@ -15,8 +15,8 @@
 #define XSAVE_HEADER_END   576 /* legacy area and header: an init image needs no more */
 
 /*
- * XRSTOR with XSTATE_BV = 0 puts every requested component into its initial state (SDM vol. 1, "Operation of
- * XRSTOR"); MXCSR is still read from memory.
+ * XRSTOR with XSTATE_BV = 0 puts every requested component into its initial state (SDM vol. 1,
+ * "Operation of XRSTOR"); MXCSR is still read from memory.
  */
 static void reset_extended_state(uint64_t xcr0_allowed)
 {
@@ -47,7 +47,9 @@ static void reset_debug_registers(void)
 	write_dr6(DR6_RESET);
 }
 
-/* What the previous owner left in predictors and in the L1 data cache must not serve the next one. */
+/*
+ * What the previous owner left in predictors and in the L1 data cache must not serve the next one.
+ */
 static void flush_speculation(void)
 {
 	struct cpuid_regs max = cpuid(0, 0), features;

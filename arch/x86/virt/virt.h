@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * THE contract between the hypervisor and a CPU vendor's virtualization extension. Everything above
- * this header is neutral; everything below it (arch/x86/vmx, arch/x86/svm) decodes its own exit format
- * into struct vm_exit and answers the small questions of struct virt_ops.
+ * this header is neutral; everything below it (arch/x86/vmx, arch/x86/svm) decodes its own exit
+ * format into struct vm_exit and answers the small questions of struct virt_ops.
  *
  * Rule of ownership: every function here that takes a vCPU runs on the CPU that owns that vCPU,
  * with interrupts off, unless it says otherwise. Other CPUs only post to vcpu->attention and kick.
@@ -246,11 +246,16 @@ struct virt_ops {
 	int (*cpu_enable)(unsigned cpu, const char **reason);
 	void (*cpu_disable)(void);
 
-	/* Make or free the vendor's part; memory is charged to v->owner. init may run on any CPU. */
+	/*
+	 * Make or free the vendor's part; memory is charged to v->owner. init may run on any CPU.
+	 */
 	int (*vcpu_init)(struct vcpu *v);
 	/* The vCPU becomes this CPU's guest: control structure loaded, stale translations gone. */
 	void (*vcpu_load)(struct vcpu *v);
-	/* It will not run here again before the next vcpu_load: nothing of it stays cached in this CPU. */
+	/*
+	 * It will not run here again before the next vcpu_load: nothing of it stays cached in this
+	 * CPU.
+	 */
 	void (*vcpu_unload)(struct vcpu *v);
 
 	/* Enter the guest again and again until a hook says ACT_LEAVE or before_entry false. */
@@ -262,7 +267,10 @@ struct virt_ops {
 	void (*reg_write)(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
 	void (*pdpte_set)(struct vcpu *v, const uint64_t pdpte[4]);
 	void (*tsc_offset_set)(struct vcpu *v, uint64_t offset);
-	/* The instruction at v->rip is complete: go on at rip, end its shadow, raise a due single step. */
+	/*
+	 * The instruction at v->rip is complete: go on at rip, end its shadow, raise a due single
+	 * step.
+	 */
 	void (*instruction_done)(struct vcpu *v, uint64_t rip);
 	uint32_t (*interruptibility)(struct vcpu *v); /* VCPU_BLOCKED_* bits */
 	void (*flush_guest_tlb)(struct vcpu *v);      /* the guest's own translations */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VT-x capability checks and VMXON. Every CPU is checked on its own; the controls are the boot CPU's, and a CPU
- * that cannot do the same is refused by name (hybrid parts, firmware that differs per core).
+ * VT-x capability checks and VMXON. Every CPU is checked on its own; the controls are the boot
+ * CPU's, and a CPU that cannot do the same is refused by name (hybrid parts, firmware that differs
+ * per core).
  */
 #include "arch/x86/cpu/host_map.h"
 #include "arch/x86/cpu/insn.h"
@@ -90,7 +91,9 @@ static int compute_controls(struct vmx_config *c, bool true_controls, const char
 			return E_UNSUP;
 		}
 	}
-	/* Without the TRUE MSRs CR3 accesses exit whether we like it or not; no handler wants that. */
+	/*
+	 * Without the TRUE MSRs CR3 accesses exit whether we like it or not; no handler wants that.
+	 */
 	if (c->proc & (PROC_CR3_LOAD_EXITING | PROC_CR3_STORE_EXITING | PROC_INVLPG_EXITING)) {
 		*reason = "VT-x of this CPU forces exits on CR3 accesses";
 		return E_UNSUP;
@@ -178,7 +181,10 @@ static const uint32_t guest_msrs[] = {
 	MSR_IA32_KERNEL_GS_BASE,
 };
 
-/* MSR bitmap: read-low, read-high, write-low, write-high, 1 KiB each; a 0 bit lets the guest through. */
+/*
+ * MSR bitmap: read-low, read-high, write-low, write-high, 1 KiB each; a 0 bit lets the guest
+ * through.
+ */
 static void msr_bitmap_allow(uint8_t *bitmap, uint32_t msr)
 {
 	uint8_t *half = bitmap + (msr >= 0xc0000000u ? 1024 : 0);

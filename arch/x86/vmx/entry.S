@@ -2,9 +2,9 @@
 /*
  * int vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched)
  *
- * Loads the guest's general registers, enters, and comes back here at the next exit with all of them stored.
- * Interrupts are off throughout. HOST_RSP is this frame's; it changes only when the depth of the
- * stack does, so it is compared before it is written.
+ * Loads the guest's general registers, enters, and comes back here at the next exit with all of
+ * them stored. Interrupts are off throughout. HOST_RSP is this frame's; it changes only when the
+ * depth of the stack does, so it is compared before it is written.
  */
 #include "asm_offsets.h"
 #include "arch/x86/defs/vmx.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The run loop and the decoding of exits: raw fields are read once, a table indexed by the basic exit
- * reason says which and what they mean in neutral terms, the hook does the rest.
+ * The run loop and the decoding of exits: raw fields are read once, a table indexed by the basic
+ * exit reason says which and what they mean in neutral terms, the hook does the rest.
  */
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/cr.h"
@@ -100,7 +100,9 @@ static void decode_ept_violation(struct vcpu *v, struct vm_exit *e, uint64_t qua
 		reblock_nmi(v);
 }
 
-/* An entry that the tables themselves make invalid is our mistake; the guest stops with the report. */
+/*
+ * An entry that the tables themselves make invalid is our mistake; the guest stops with the report.
+ */
 static void decode_misconfig(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 {
 	(void)v;
@@ -246,8 +248,8 @@ static void update_windows(const struct vcpu *v, struct vmx_vcpu *x)
 	if (v->want_interrupt_window)
 		controls |= PROC_INTERRUPT_WINDOW_EXITING;
 	/*
-	 * The NMI window of some CPUs is open in the shadow of STI, where an NMI cannot be injected: the guest would
-	 * never get out of it (SDM vol. 3, "Other Causes of VM Exits").
+	 * The NMI window of some CPUs is open in the shadow of STI, where an NMI cannot be
+	 * injected: the guest would never get out of it (SDM vol. 3, "Other Causes of VM Exits").
 	 */
 	if (v->want_nmi_window)
 		controls |= vmread(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_STI

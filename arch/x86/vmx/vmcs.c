@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One VMCS per vCPU: controls, host state, guest state. Guest registers are read and written through
- * a table of fields.
+ * One VMCS per vCPU: controls, host state, guest state. Guest registers are read and written
+ * through a table of fields.
  */
 #include "arch/x86/cpu/host_map.h"
 #include "arch/x86/cpu/insn.h"
@@ -53,7 +53,10 @@ uint64_t vmx_reg_read(struct vcpu *v, enum vcpu_reg reg)
 
 static void write_cr0_fields(uint64_t value)
 {
-	/* Unrestricted guest: PE and PG need not be 1 (SDM vol. 3, "VM-entry checks on guest state"). */
+	/*
+	 * Unrestricted guest: PE and PG need not be 1 (SDM vol. 3, "VM-entry checks on guest
+	 * state").
+	 */
 	uint64_t real = value | (vmx_config.cr0_fixed0 & ~(CR0_PE | CR0_PG));
 
 	vmwrite(VMCS_CR0_SHADOW, value);
@@ -69,8 +72,8 @@ static void write_cr4_fields(uint64_t value)
 }
 
 /*
- * A guest that enters or leaves long mode by itself needs no help: with "unrestricted guest" an exit stores
- * LMA into the entry control (SDM vol. 3, "Saving Non-Register State").
+ * A guest that enters or leaves long mode by itself needs no help: with "unrestricted guest" an
+ * exit stores LMA into the entry control (SDM vol. 3, "Saving Non-Register State").
  */
 static void write_efer(uint64_t value)
 {

@@ -28,9 +28,9 @@ extern struct vmx_config vmx_config;
 
 /* caps.c */
 /*
- * Control bits from a capability MSR (SDM vol. 3, "Reserved controls and default settings"): `required` bits must
- * be available, `wanted` ones are set where they are, all others as the MSR demands.
- * False: a required bit is missing.
+ * Control bits from a capability MSR (SDM vol. 3, "Reserved controls and default settings"):
+ * `required` bits must be available, `wanted` ones are set where they are, all others as the MSR
+ * demands. False: a required bit is missing.
  */
 bool vmx_adjust_controls(
 	uint64_t capability, uint32_t required, uint32_t wanted, uint32_t *controls);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VMX instructions. VMREAD and VMWRITE of a field that exists cannot fail while a VMCS is current, so their
- * flags are only looked at where they mean something. Host tests replace this with a counting fake.
+ * VMX instructions. VMREAD and VMWRITE of a field that exists cannot fail while a VMCS is current,
+ * so their flags are only looked at where they mean something. Host tests replace this with a
+ * counting fake.
  */
 #ifndef ARCH_X86_VMX_VMX_INSN_H
 #define ARCH_X86_VMX_VMX_INSN_H
@@ -72,7 +73,9 @@ static inline void invvpid(uint64_t type, uint16_t vpid)
 	__asm__ volatile("invvpid %0, %1" : : "m"(descriptor), "r"(type) : "cc", "memory");
 }
 
-/* After an exit for a host NMI or machine check: run the host's handler, whose IRET unblocks NMIs. */
+/*
+ * After an exit for a host NMI or machine check: run the host's handler, whose IRET unblocks NMIs.
+ */
 static inline void host_nmi(void)
 {
 	__asm__ volatile("int $2" : : : "memory");
