@@ -449,6 +449,7 @@ void pit8254_init(struct pit8254 *p, struct irq_line irq)
 
 /*
  * The data sheet leaves power-on state open: nothing counts until a mode and a count are written.
+ * Channel 0 starts low as its wire does, or the first access would be an edge.
  */
 void pit8254_reset(struct pit8254 *p, ns_t now)
 {

@@ -49,6 +49,11 @@ def stopped(name, cause):
     return rf"^bulkhead +\| {name} stopped: {cause}$"
 
 
+def ended(name):
+    """For Expect: the whole line, however it ended."""
+    return rf"^bulkhead +\| {name} stopped: .*\n"
+
+
 def passed(guest):
     """The lines of a payload that finds everything in order."""
     return [rf"^{guest.name} +\| PASS {guest.payload}$", stopped(guest.name, "exit 0")]

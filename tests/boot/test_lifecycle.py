@@ -3,7 +3,7 @@
 import re
 
 from framework import BootTest, Expect
-from payloads import Guest, boot, chain, stopped
+from payloads import Guest, boot, chain, ended, stopped
 
 AGAIN = "; it is started again"
 RESETS = ("cf9", "kbc", "port92", "init")
@@ -37,7 +37,7 @@ TESTS = [
         **boot(Guest("failing", "exit", 0, cmdline="5", restart="on-failure"),
                Guest("always", "exit", 1, cmdline="0", restart="always")),
         lines=(stopped("always", "exit 0" + AGAIN),),
-        steps=(Expect(stopped("failing", "exit 5" + AGAIN)),) * 3,
+        steps=(Expect(ended("failing")),) * 3,
     ),
     # A reset is not an end: the guest is started again whatever `restart` says.
     BootTest(
@@ -46,13 +46,13 @@ TESTS = [
                  for cpu, how in enumerate(RESETS)]),
         lines=(stopped("reset-init", "reset by INIT" + AGAIN),) + tuple(
             stopped(f"reset-{how}", "reset" + AGAIN) for how in RESETS[:-1]),
-        steps=tuple(Expect(stopped(f"reset-{how}", ".*")) for how in RESETS) * 2,
+        steps=tuple(Expect(ended(f"reset-{how}")) for how in RESETS) * 2,
         cpus=4,
         timeout=180,
     ),
     BootTest(
         name="reset-by-ones",
         **boot(Guest("ones", "act", cmdline="port-ones")),
-        steps=(Expect(stopped("ones", "reset" + AGAIN)),),
+        steps=(Expect(ended("ones")),),
     ),
 ]
