@@ -27,6 +27,8 @@ static void timer_set(struct timer *t, uint64_t deadline)
 {
 	vmw.timers_armed++;
 	t->deadline = deadline;
+	if (vmw.timer_was_armed)
+		vmw.timer_was_armed();
 }
 
 static void kick(unsigned cpu)

@@ -25,6 +25,7 @@ struct vm_world {
 	/* What happens while the CPU is idle; NULL: the test fails, as the guest would sleep for ever. */
 	void (*idle)(void);
 	void (*kicked)(unsigned cpu);
+	void (*timer_was_armed)(void);
 };
 extern struct vm_world vmw;
 

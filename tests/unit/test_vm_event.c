@@ -421,6 +421,31 @@ static void post_is_visible_before_attention(void **state)
 	assert_false(choose()->valid);
 }
 
+static void another_cpu_posts(void)
+{
+	vmw.timer_was_armed = NULL;
+	fake_cpu_select(1);
+	vm_cpu_interrupt(c, 0x31, false);
+	fake_cpu_select(0);
+}
+
+/* A post while posts are being taken (here: while console input is) is not lost. */
+static void post_while_posts_are_taken(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 40;
+		i++) /* more than the UART takes: a timer is armed for the rest */
+		assert_true(ring_put(&vmw.console_in, 'x'));
+	vmw.timer_was_armed = another_cpu_posts;
+	vm_cpu_post(c, POST_CONSOLE);
+	choose();
+	assert_null(vmw.timer_was_armed);
+	assert_true(v->event.valid || (v->attention & VCPU_POSTED));
+	if (!v->event.valid)
+		choose();
+	chosen(EVENT_INTERRUPT, 0x31);
+}
+
 static void own_interrupts_need_no_kick(void **state)
 {
 	(void)state;
@@ -688,6 +713,7 @@ int main(void)
 		TEST_TWO(posted_from_another_cpu),
 		TEST(post_after_the_check),
 		TEST(post_is_visible_before_attention),
+		TEST(post_while_posts_are_taken),
 		TEST(own_interrupts_need_no_kick),
 		TEST_TWO(nmi_to_another_vcpu),
 		TEST(pic_interrupt),

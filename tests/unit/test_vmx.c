@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* VT-x: decoding of exits, what is injected, stepping over instructions, windows, registers, and its price. */
+/* VT-x: decoding of exits, what is injected, stepping over instructions, windows, registers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 #include "arch/x86/defs/cr.h"
@@ -682,77 +681,6 @@ static void recorder_and_counts(void **state)
 	assert_int_equal(v->recorder[1].raw, VMX_EXIT_CPUID);
 }
 
-/* ---- The price of an exit (design, "Figures to reach") ---- */
-
-static void exits_hlt(struct vcpu *v)
-{
-	(void)v;
-	fake_exit_insn(VMX_EXIT_HLT, 0, 1);
-}
-
-static void exits_rdmsr(struct vcpu *v)
-{
-	(void)v;
-	fake_exit_insn(VMX_EXIT_RDMSR, 0, 2);
-}
-
-static void exits_interrupt(struct vcpu *v)
-{
-	(void)v;
-	fake_exit(VMX_EXIT_EXTERNAL_INTERRUPT, 0);
-}
-
-static unsigned at_first_exit[FAKE_ACTIONS];
-
-static void note_counts(struct vcpu *v, const struct vm_exit *e)
-{
-	(void)v;
-	(void)e;
-	if (world.at == 1)
-		memcpy(at_first_exit, fake.count, sizeof(at_first_exit));
-}
-
-/* From exit to exit: one round in the steady state, without anything pending. */
-static void price(const char *name, void (*guest)(struct vcpu *v), enum exit_action action,
-	unsigned vmread_max, unsigned vmwrite_max)
-{
-	unsigned cost[FAKE_ACTIONS];
-
-	world_run(exits_hlt, ACT_LEAVE); /* launched, HOST_RSP written */
-	world.v.rip_dirty = false;
-	world.steps = 2;
-	world.at = 0;
-	world.step[0] = world.step[1] = guest;
-	world.action[0] = action;
-	world.action[1] = ACT_LEAVE;
-	world.on_exit = note_counts;
-	fake_counts_clear();
-	vmx_run(&world.v);
-	world.on_exit = NULL;
-	for (unsigned i = 0; i < FAKE_ACTIONS; i++)
-		cost[i] = fake.count[i] - at_first_exit[i];
-	printf("accesses %s vmread=%u vmwrite=%u rdmsr=%u wrmsr=%u\n", name, cost[FAKE_VMREAD],
-		cost[FAKE_VMWRITE], cost[FAKE_RDMSR], cost[FAKE_WRMSR]);
-	assert_true(cost[FAKE_VMREAD] <= vmread_max);
-	assert_true(cost[FAKE_VMWRITE] <= vmwrite_max);
-	assert_int_equal(cost[FAKE_RDMSR], 0);
-	assert_int_equal(cost[FAKE_WRMSR], 0);
-	assert_int_equal(cost[FAKE_INVEPT] + cost[FAKE_INVVPID], 0);
-	assert_int_equal(cost[FAKE_IN] + cost[FAKE_OUT] + cost[FAKE_CPUID], 0);
-	assert_int_equal(cost[FAKE_VMCLEAR] + cost[FAKE_VMPTRLD] + cost[FAKE_CR_WRITE], 0);
-}
-
-static void accesses(void **state)
-{
-	(void)state;
-	qualification = 0x03f80000;
-	price("cpuid", exits_cpuid, ACT_NEXT, 5, 2);
-	price("hlt", exits_hlt, ACT_NEXT, 5, 2);
-	price("io", exits_io, ACT_NEXT, 6, 2);
-	price("rdmsr", exits_rdmsr, ACT_NEXT, 5, 2);
-	price("interrupt", exits_interrupt, ACT_RESUME, 4, 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -783,7 +711,6 @@ int main(void)
 		TEST(state_round_trip),
 		TEST(interruptibility),
 		TEST(recorder_and_counts),
-		TEST(accesses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
