@@ -164,8 +164,9 @@ check: export CHECK_HOST_CFLAGS := $(HOST_CFLAGS)
 check: $(BUILD)/bulkhead $(call obj,$(PURE_SRCS)) $(patsubst %.c,$(BUILD)/efi/%.o,$(BOOT_PURE_SRCS))
 	$(Q)$(PYTHON) tests/tools/check_all.py $(CHECK)
 
+FORMAT := $(or $(shell command -v clang-format-14),clang-format)
 format:
-	$(Q)git ls-files -z --cached --others --exclude-standard '*.c' '*.h' | xargs -0 clang-format -i
+	$(Q)git ls-files -z --cached --others --exclude-standard '*.c' '*.h' | xargs -0 $(FORMAT) -i
 
 # ---- Fuzzing ----------------------------------------------------------------------------------------
 # Each target for FUZZ_SECONDS; FUZZ=name for one. What it learns stays in build/fuzz/corpus/.

@@ -6,8 +6,8 @@ import shutil
 import statistics
 import subprocess
 
-from check_lib import (C_ENDINGS, CODE_ENDINGS, HYPERVISOR, SCRIPT_ENDINGS, TOP, Skipped, code_of, files,
-                       files_ending, functions_of, is_script, text_of)
+from check_lib import (C_ENDINGS, CODE_ENDINGS, HYPERVISOR, SCRIPT_ENDINGS, TOP, Skipped,
+                       code_of, files, files_ending, functions_of, is_script, text_of)
 
 COLUMNS = 100
 TAB = 8
