@@ -219,7 +219,8 @@ DEPS  := tools/deps.sh
 GOALS := $(or $(MAKECMDGOALS),all)
 NEEDS := $(if $(filter test check unit boot-test bench mutants fuzz format,$(GOALS)),test,$(if \
          $(filter run,$(GOALS)),run,$(if $(filter-out clean help,$(GOALS)),build)))
-ifneq ($(NEEDS),)
+NEEDS += $(if $(NEEDS),$(if $(findstring clang,$(CC)),clang))
+ifneq ($(strip $(NEEDS)),)
 ifneq ($(shell $(DEPS) $(NEEDS) >&2 && echo ready),ready)
 $(error packages are missing: see above)
 endif

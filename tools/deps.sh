@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Install the Debian packages that a command of this tree needs and that are missing.
 #
-# usage: tools/deps.sh [build|run|test]...        (default: build)
+# usage: tools/deps.sh [build|clang|run|test]...        (default: build)
 #
 # Works on Debian 12 and 13. Says what it installs; uses sudo where it is not root. On other systems
 # it says what is missing and stops.
@@ -19,9 +19,10 @@ wanted=
 for group in "${@:-build}"; do
 	case $group in
 	build) wanted="$wanted $BUILD" ;;
+	clang) wanted="$wanted $BUILD clang" ;;
 	run) wanted="$wanted $BUILD $RUN" ;;
 	test) wanted="$wanted $BUILD $RUN $TEST" ;;
-	*) say "unknown set '$group'; there are build, run and test"; exit 4 ;;
+	*) say "unknown set '$group'; there are build, clang, run and test"; exit 4 ;;
 	esac
 done
 
