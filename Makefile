@@ -37,7 +37,8 @@ FUZZ_SRCS    := $(wildcard tests/fuzz/fuzz_*.c)
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
           -Wundef -Werror
 VERSION := $(shell cat VERSION)
-COMMON := -std=gnu11 -I. -I$(BUILD)/gen $(WARN) -fno-strict-aliasing -DBULKHEAD_VERSION='"$(VERSION)"'
+DEFINES := # make bench: -DEXIT_TIMING
+COMMON := -std=gnu11 -I. -I$(BUILD)/gen $(WARN) -fno-strict-aliasing -DBULKHEAD_VERSION='"$(VERSION)"' $(DEFINES)
 TARGET_CFLAGS := $(COMMON) -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
           -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
           -fcf-protection=none -fno-omit-frame-pointer -fno-common
@@ -195,6 +196,15 @@ $(BUILD)/fuzz/emul_diff: tests/fuzz/emul_diff.c $(BUILD)/host/libpure.a
 fuzz: $(if $(FUZZ),$(BUILD)/fuzz/$(FUZZ),$(FUZZ_BINS) $(BUILD)/fuzz/emul_diff)
 	$(Q)$(PYTHON) tests/tools/fuzz.py --seconds $(FUZZ_SECONDS) $^
 
+# ---- Figures ----------------------------------------------------------------------------------------
+# docs/bench.md. A second build measures itself; exits are timed with the first, the one that users run.
+TIMED := $(BUILD)/timed
+bench: $(EFI) $(TOOL) $(foreach g,bench hello,$(BUILD)/guests/$(g).elf)
+	$(Q)$(DEPS) test
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/unit/test_vmx
+	$(Q)$(MAKE) --no-print-directory BUILD=$(TIMED) DEFINES=-DEXIT_TIMING $(TIMED)/BOOTX64.EFI
+	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD) --timed $(TIMED)
+
 # ---- Mutants ----------------------------------------------------------------------------------------
 # Known defects, planted in a copy of the tree; see tests/mutants/README.md.
 MUTANTS :=
@@ -261,7 +271,7 @@ help:
 	@echo "make unit         host tests under sanitizers (TEST=name for one)"
 	@echo "make boot-test    emulator tests"
 	@echo "make image CONFIG=bulkhead.toml IMAGE=out.img   bootable disk image"
-	@echo "make bench        figures: build/bench.json and a table"
+	@echo "make bench        figures: build/bench.json and a table (docs/bench.md)"
 	@echo "make mutants      plant known defects and see the tests catch them"
 	@echo "make fuzz         fuzz the pure code (FUZZ=name for one, FUZZ_SECONDS=n for longer)"
 	@echo "make format       lay out the C files with clang-format"

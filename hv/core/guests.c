@@ -7,6 +7,7 @@
 #include "hv/core/housekeeping.h"
 #include "hv/core/log.h"
 #include "hv/core/machine.h"
+#include "hv/core/measure.h"
 #include "hv/lib/fmt.h"
 #include "hv/lib/string.h"
 #include "hv/mm/memory.h"
@@ -199,7 +200,9 @@ void guests_run(struct guest *g)
 	log_line("%s started: %lu MiB, CPU %u, built in %lu us", g->name,
 		(unsigned long)(vm->ram_size >> 20), g->params.cpus[0],
 		(unsigned long)(tsc_to_ns(g->start_ticks) / NS_PER_US));
+	measure_built(g);
 	vm_cpu_run(vm->cpu[0]);
+	measure_ended(g);
 	set_state(g, GUEST_ENDED);
 }
 

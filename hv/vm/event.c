@@ -186,6 +186,7 @@ static bool wakes(struct vm_cpu *c)
 bool vm_before_entry(struct vcpu *v)
 {
 	struct vm_cpu *c = vm_cpu_of(v);
+	uint64_t since;
 
 	for (;;) {
 		__atomic_exchange_n(&v->attention, 0, __ATOMIC_ACQ_REL);
@@ -194,7 +195,9 @@ bool vm_before_entry(struct vcpu *v)
 		take_posts(c);
 		if (!c->halted || wakes(c))
 			break;
+		since = timing_now();
 		vm_host.idle(&v->attention);
+		timing_slept(&v->timing, since);
 	}
 	c->halted = false;
 	choose_event(c);

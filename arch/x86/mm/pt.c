@@ -158,6 +158,7 @@ static int grow(struct pt *pt, uint64_t *entry, unsigned level)
 
 	if (!frame)
 		return E_NOMEM;
+	pt->tables++;
 	if (is_present(pt, old)) {
 		unsigned flags = leaf_flags(pt, old, level);
 		hpa_t pa = leaf_pa(pt, old, level);
@@ -306,7 +307,10 @@ static int check_range(const struct pt *pt, uint64_t va, uint64_t size)
 int pt_create(struct pt *pt)
 {
 	pt->root = pt->frame_alloc(pt->context);
-	return pt->root ? 0 : E_NOMEM;
+	if (!pt->root)
+		return E_NOMEM;
+	pt->tables = 1;
+	return 0;
 }
 
 int pt_map(struct pt *pt, uint64_t va, hpa_t pa, uint64_t size, unsigned flags, uint64_t max_leaf)
@@ -393,4 +397,5 @@ void pt_destroy(struct pt *pt)
 		next[level] = 0;
 	}
 	pt->root = 0;
+	pt->tables = 0;
 }

@@ -64,6 +64,7 @@ struct pt {
 	const struct pt_format *format;
 	hpa_t root;
 	uint64_t page_sizes; /* leaf sizes this hardware has: PT_4K | … */
+	uint64_t tables;     /* frames that the tables take */
 	bool stale;          /* set when a present entry was changed; cleared by who flushes */
 
 	/* Environment. A frame is 4 KiB, zeroed; 0 means none left. */

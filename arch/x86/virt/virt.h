@@ -10,6 +10,7 @@
 #ifndef ARCH_X86_VIRT_VIRT_H
 #define ARCH_X86_VIRT_VIRT_H
 
+#include "arch/x86/virt/timing.h"
 #include "hv/lib/types.h"
 
 /* General registers in the numbering of instruction encodings. */
@@ -223,6 +224,7 @@ struct vcpu {
 	uint64_t cr4_guest_bits; /* CR4 bits that this guest's CPUID allows it to set */
 	bool has_rdtscp, has_invpcid;
 
+	struct exit_timing timing;
 	uint64_t exits[EXIT_COUNT];
 	uint32_t recorder_at; /* next slot */
 	struct recorder_entry recorder[RECORDER_SIZE];

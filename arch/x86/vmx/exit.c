@@ -292,12 +292,14 @@ void vmx_run(struct vcpu *v)
 			vmwrite(VMCS_GUEST_RIP, v->rip);
 			v->rip_dirty = false;
 		}
+		timing_enter(&v->timing);
 		if (UNLIKELY(vmx_enter(v, x, v->launched))) {
 			e.raw = VMX_EXIT_ENTRY_FAILURE;
 			e.reason = EXIT_ENTRY_FAILURE;
 			e.failure.error = 0;
 			e.failure.detail = vmread(VMCS_INSN_ERROR);
 		} else {
+			timing_exit(&v->timing);
 			v->launched = true;
 			decode_exit(v, &e);
 		}
