@@ -134,6 +134,8 @@ struct fake_vmx {
 	struct fake_injection injected; /* by the entry now running or the last one */
 	bool cut_short; /* set by the guest: the injected event was not delivered (IDT vectoring) */
 	bool tolerate;  /* an entry that hardware refuses is refused as hardware does */
+	/* Set in vcpu.attention when the next entry is as good as made: the entry must not happen. */
+	uint32_t post_before_entry;
 	uint32_t fail_next; /* not 0: the next entry is VMfailValid with this error */
 	char problem[160];  /* why the last refused entry was refused */
 	unsigned entries, exit_set;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "arch/x86/cpu/cpu.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/vmx.h"
@@ -482,7 +483,9 @@ void load_segments(uint16_t code, uint16_t data)
 
 void *gs_self(void)
 {
-	return fake_this->gs;
+	static struct cpu areas[FAKE_CPUS];
+
+	return fake_this->gs ? fake_this->gs : &areas[fake_cpu_index()];
 }
 
 /* ---- Caches and ordering ---- */

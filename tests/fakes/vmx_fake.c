@@ -392,6 +392,9 @@ static void play(struct vcpu *v)
 		info | (fake_vmcs_get(VMCS_GUEST_EFER) & EFER_LMA ? ENTRY_IA32E_MODE_GUEST : 0));
 }
 
+/* Never executed here: nmi.c compares addresses with them. */
+const char vmx_enter_window[2], vmx_enter_window_end[1], vmx_enter_abort[1];
+
 int vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched)
 {
 	struct vmcs *c = current("VM entry");
@@ -405,6 +408,12 @@ int vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched)
 		x->host_rsp = 0xffffc08000009f00ull;
 		vmwrite(VMCS_HOST_RSP, x->host_rsp);
 	}
+	if (fake_vmx.post_before_entry) {
+		__atomic_or_fetch(&v->attention, fake_vmx.post_before_entry, __ATOMIC_RELAXED);
+		fake_vmx.post_before_entry = 0;
+	}
+	if (v->attention)
+		return VMX_ABORTED;
 	if (fake_vmx.fail_next) {
 		fake_vmcs_set(VMCS_INSN_ERROR, fake_vmx.fail_next);
 		fake_vmx.fail_next = 0;

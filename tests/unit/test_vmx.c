@@ -363,6 +363,31 @@ static void injection(void **state)
 	assert_int_equal(fake_vmx.injected.type, EVENT_NMI);
 }
 
+static void lets_reinject(struct vcpu *v)
+{
+	if (v->reinject.valid) {
+		v->event = v->reinject;
+		v->reinject.valid = false;
+	} else {
+		v->event = to_inject;
+	}
+}
+
+/* What is posted at the last moment is looked at first, and the event that was to go in is not lost. */
+static void an_aborted_entry_keeps_its_event(void **state)
+{
+	(void)state;
+	to_inject = (struct vcpu_event){true, true, EVENT_EXCEPTION, EXC_GP, 0, 0x18};
+	world.before = lets_reinject;
+	world.v.attention = VCPU_EVENT;
+	world.before_entry_calls = 0;
+	fake_vmx.post_before_entry = VCPU_POSTED;
+	world_run(sees_injection, ACT_LEAVE);
+	assert_int_equal(world.before_entry_calls, 2);
+	assert_int_equal(fake_vmx.injected.vector, EXC_GP);
+	assert_int_equal(fake_vmx.injected.error, 0x18);
+}
+
 static void use_real_mode(void)
 {
 	struct vcpu_state s;
@@ -695,6 +720,7 @@ int main(void)
 		TEST(reinjection),
 		TEST(nmi_unblocking),
 		TEST(injection),
+		TEST(an_aborted_entry_keeps_its_event),
 		TEST(no_error_code_in_real_mode),
 		TEST(step_over),
 		TEST(step_over_clears_the_shadow),

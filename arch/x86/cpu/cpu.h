@@ -45,6 +45,8 @@ _Static_assert(offsetof(struct tss64, ist) == 36, "TSS, SDM vol. 3");
 #define IST_DF  2u
 #define IST_MC  3u
 
+struct trap_frame;
+
 struct cpu {
 	struct cpu *self; /* must be first: gs_self() */
 	uint32_t index;   /* 0 is the boot CPU; dense */
@@ -60,7 +62,7 @@ struct cpu {
 	 * Called on the NMI stack at any instruction with everything blocked; NULL: NMIs are only
 	 * counted. NMIs coalesce.
 	 */
-	void (*nmi_handler)(struct cpu *cpu);
+	void (*nmi_handler)(struct cpu *cpu, struct trap_frame *frame);
 	uint64_t nmi_count;
 	uint64_t irq_count[256];
 

@@ -115,7 +115,7 @@ static void take_exception(struct trap_frame *frame)
 		stack_overflowed(frame) ? ", for the stack is full" : "", vector, frame->error);
 }
 
-static void take_nmi(void)
+static void take_nmi(struct trap_frame *frame)
 {
 	struct cpu *cpu = this_cpu();
 
@@ -123,7 +123,7 @@ static void take_nmi(void)
 	while (panic_in_progress())
 		hlt();
 	if (cpu->nmi_handler)
-		cpu->nmi_handler(cpu);
+		cpu->nmi_handler(cpu, frame);
 }
 
 static void take_irq(unsigned vector)
@@ -141,7 +141,7 @@ static void take_irq(unsigned vector)
 void trap_dispatch(struct trap_frame *frame)
 {
 	if (frame->vector == EXC_NMI)
-		take_nmi();
+		take_nmi(frame);
 	else if (frame->vector < EXC_COUNT)
 		take_exception(frame);
 	else

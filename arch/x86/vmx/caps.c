@@ -4,6 +4,7 @@
  * CPU's, and a CPU that cannot do the same is refused by name (hybrid parts, firmware that differs
  * per core).
  */
+#include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/host_map.h"
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/cpuid.h"
@@ -233,6 +234,7 @@ int vmx_cpu_enable(unsigned cpu, const char **reason)
 		*reason = "VMXON failed";
 		return E_UNSUP;
 	}
+	this_cpu()->nmi_handler = vmx_nmi;
 	invept(INVEPT_ALL, 0);
 	invvpid(INVVPID_ALL, 0);
 	return OK;

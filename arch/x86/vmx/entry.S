@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * int vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched)
+ * Returns VMX_ENTERED after an exit, or why it was not entered.
  *
  * Loads the guest's general registers, enters, and comes back here at the next exit with all of
  * them stored. Interrupts are off throughout. HOST_RSP is this frame's; it changes only when the
@@ -25,7 +26,16 @@ vmx_enter:
 	mov %rsp, VMX_VCPU_HOST_RSP(%rsi)
 	mov $VMCS_HOST_RSP, %eax
 	vmwrite %rsp, %rax
-1:	test %dl, %dl
+	/*
+	 * From this look at what was posted to the entry itself, an NMI must not be lost: its handler
+	 * sees RIP in the window and makes it go on at vmx_enter_abort (nmi.c). The stack is the same
+	 * everywhere in the window, and no guest register has changed.
+	 */
+	.globl vmx_enter_window, vmx_enter_window_end, vmx_enter_abort
+vmx_enter_window:
+1:	cmpl $0, VCPU_ATTENTION(%rdi)
+	jne vmx_enter_abort
+	test %dl, %dl
 	mov VCPU_GPR+8*0(%rdi), %rax
 	mov VCPU_GPR+8*1(%rdi), %rcx
 	mov VCPU_GPR+8*2(%rdi), %rdx
@@ -43,11 +53,16 @@ vmx_enter:
 	mov VCPU_GPR+8*7(%rdi), %rdi	/* moves leave the flags of TEST alone */
 	jz 2f
 	vmresume
-	jmp 3f
+	jmp 3f	/* in the window, but an NMI here only makes a failed entry an attempt that is repeated */
 2:	vmlaunch
+vmx_enter_window_end:
 	/* VMfail: nothing was loaded or entered, the instruction error says why. */
 3:	pop %rdi
-	mov $1, %eax
+	mov $VMX_ENTER_FAILED, %eax
+	jmp 4f
+vmx_enter_abort:
+	pop %rdi
+	mov $VMX_ENTER_ABORTED, %eax
 	jmp 4f
 	.size vmx_enter, . - vmx_enter
 

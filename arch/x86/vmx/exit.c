@@ -241,6 +241,27 @@ static void inject(struct vcpu_event *event)
 	event->valid = false;
 }
 
+/* The entry did not happen: the event that was to go with it is chosen again. */
+static void take_back(struct vcpu *v)
+{
+	uint32_t info = (uint32_t)vmread(VMCS_ENTRY_INTR_INFO);
+
+	if (!(info & INTR_INFO_VALID))
+		return;
+	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
+	v->reinject = (struct vcpu_event){
+		.valid = true,
+		.vector = (uint8_t)(info & INTR_INFO_VECTOR),
+		.type = (uint8_t)((info >> INTR_INFO_TYPE_SHIFT) & INTR_INFO_TYPE_MASK),
+		.has_error = info & INTR_INFO_ERROR_VALID,
+	};
+	if (v->reinject.has_error)
+		v->reinject.error = (uint32_t)vmread(VMCS_ENTRY_ERROR_CODE);
+	if (v->reinject.type >= EVENT_SOFT_INTERRUPT)
+		v->reinject.insn_len = (uint8_t)vmread(VMCS_ENTRY_INSN_LENGTH);
+	__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
+}
+
 static void update_windows(const struct vcpu *v, struct vmx_vcpu *x)
 {
 	uint32_t controls = vmx_config.proc;
@@ -279,6 +300,7 @@ void vmx_run(struct vcpu *v)
 	struct vmx_vcpu *x = v->vendor;
 	enum exit_action action;
 	struct vm_exit e;
+	int entered;
 
 	do {
 		if (UNLIKELY(__atomic_load_n(&v->attention, __ATOMIC_ACQUIRE))) {
@@ -293,7 +315,13 @@ void vmx_run(struct vcpu *v)
 			v->rip_dirty = false;
 		}
 		timing_enter(&v->timing);
-		if (UNLIKELY(vmx_enter(v, x, v->launched))) {
+		entered = vmx_enter(v, x, v->launched);
+		if (UNLIKELY(entered == VMX_ABORTED)) {
+			take_back(v);
+			action = ACT_RESUME;
+			continue;
+		}
+		if (UNLIKELY(entered == VMX_NOT_ENTERED)) {
 			e.raw = VMX_EXIT_ENTRY_FAILURE;
 			e.reason = EXIT_ENTRY_FAILURE;
 			e.failure.error = 0;

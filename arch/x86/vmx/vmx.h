@@ -56,8 +56,21 @@ void vmx_flush_stage2(struct vcpu *v);
 void vmx_run(struct vcpu *v);
 void vmx_instruction_done(struct vcpu *v, uint64_t rip);
 
-/* entry.S: 0 after a VM exit, 1 when the entry instruction itself failed. */
+/* What vmx_enter returns. */
+enum vmx_enter_result {
+	VMX_ENTERED = 0,     /* and has exited again */
+	VMX_NOT_ENTERED = 1, /* VMLAUNCH or VMRESUME failed: VMCS_INSN_ERROR */
+	VMX_ABORTED = 2,     /* something was posted, or an NMI came, at the last moment */
+};
+
+/* nmi.c: the CPU's nmi_handler. */
+struct cpu;
+struct trap_frame;
+void vmx_nmi(struct cpu *cpu, struct trap_frame *frame);
+
+/* entry.S */
 int vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched);
 extern const char vmx_exit_entry[];
+extern const char vmx_enter_window[], vmx_enter_window_end[], vmx_enter_abort[];
 
 #endif
