@@ -14,7 +14,7 @@
 #define MACHINE_CPUS_MAX  256u
 
 struct machine {
-	struct bootinfo bi; /* its arrays are still the loader's, until machine_release_loader() */
+	struct bootinfo bi; /* files and cpus are the loader's, until machine_release_loader() */
 	struct bootinfo_mem mem[MACHINE_MEM_MAX];
 	struct bootinfo_file files[MACHINE_FILES_MAX];
 	struct bootinfo_cpu cpus[MACHINE_CPUS_MAX];

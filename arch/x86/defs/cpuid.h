@@ -21,6 +21,8 @@
 #define CPUID_LEAF_POWER     0x80000007u
 #define CPUID_LEAF_ADDRESS   0x80000008u
 
+#define CPUID_VENDOR_INTEL_ECX 0x6c65746eu /* "ntel" */
+
 #define CPUID_1_ECX_SSE3         (1u << 0)
 #define CPUID_1_ECX_PCLMULQDQ    (1u << 1)
 #define CPUID_1_ECX_DTES64       (1u << 2)

@@ -64,6 +64,11 @@
 #define MSR_SYSCFG          0xc0010010u
 #define MSR_HWCR            0xc0010015u
 #define MSR_AMD_PATCH_LEVEL 0x0000008bu
+#define MSR_TOP_MEM2        0xc001001du
+
+/* SYSCFG */
+#define SYSCFG_TOM2_EN       (1ull << 21)
+#define SYSCFG_TOM2_FORCE_WB (1ull << 22)
 
 /* IA32_APIC_BASE */
 #define APIC_BASE_BSP       (1ull << 8)
