@@ -289,8 +289,23 @@ static void start_if_possible(struct guest *g, ns_t now)
 	g->error[0] = '\0';
 	g->vm = NULL;
 	g->starts++;
+	g->started = now;
 	set_state(g, GUEST_STARTING);
 	cpus_assign(cpu, g);
+}
+
+/* A guest with `after`: its turn comes when the other has stopped, or never when that one cannot run. */
+static void follow(struct guest *g)
+{
+	const struct guest *other = &guests[g->config->after_index];
+
+	if (state_of(other) == GUEST_STOPPED) {
+		set_state(g, GUEST_DUE);
+	} else if (state_of(other) == GUEST_REFUSED) {
+		log_line("%s is not started: it waits for %s, which cannot run", g->name,
+			other->name);
+		set_state(g, GUEST_REFUSED);
+	}
 }
 
 void guests_step(ns_t now)
@@ -299,10 +314,7 @@ void guests_step(ns_t now)
 		struct guest *g = &guests[i];
 
 		switch (state_of(g)) {
-		case GUEST_WAITING:
-			if (state_of(&guests[g->config->after_index]) == GUEST_STOPPED)
-				set_state(g, GUEST_DUE);
-			break;
+		case GUEST_WAITING: follow(g); break;
 		case GUEST_DUE: start_if_possible(g, now); break;
 		case GUEST_ENDED:
 			/* Its CPU may still be on the way out of guests_run(). */

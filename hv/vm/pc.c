@@ -426,7 +426,7 @@ static void exit_write(void *ctx, uint64_t offset, unsigned size, uint64_t value
 	if (vm->stop.kind == STOP_NONE)
 		vm->stop.exit_value = (uint32_t)value;
 	spin_unlock(&vm->stop_lock);
-	vm_stop(vm, STOP_EXIT, "exit %u", (unsigned)value);
+	vm_stop(vm, STOP_EXIT, "exit %u (0x%x)", (unsigned)value, (unsigned)value);
 }
 
 static uint64_t ecam_read(void *ctx, uint64_t offset, unsigned size)

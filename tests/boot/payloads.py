@@ -56,7 +56,7 @@ def ended(name):
 
 def passed(guest):
     """The lines of a payload that finds everything in order."""
-    return [rf"^{guest.name} +\| PASS {guest.payload}$", stopped(guest.name, "exit 0")]
+    return [rf"^{guest.name} +\| PASS {guest.payload}$", stopped(guest.name, r"exit 0 \(0x0\)")]
 
 
 def check_neighbour(text):

@@ -31,11 +31,11 @@ ENDS = {
     "corrupt-idt": "triple fault",
     "corrupt-gdt": "triple fault",
     "corrupt-tables": "triple fault",
-    "vmx-instructions": "exit 0",
-    "reserved-bits": "exit 0",
-    "port-hammer": "exit 0",
-    "mmio-hammer": "exit 0",
-    "entry-state": "exit 0",
+    "vmx-instructions": r"exit 0 \(0x0\)",
+    "reserved-bits": r"exit 0 \(0x0\)",
+    "port-hammer": r"exit 0 \(0x0\)",
+    "mmio-hammer": r"exit 0 \(0x0\)",
+    "entry-state": r"exit 0 \(0x0\)",
 }
 
 # Acts without an end of their own.

@@ -28,15 +28,15 @@ TESTS = [
     BootTest(
         name="endings",
         **boot(*ENDINGS),
-        lines=(stopped("seven", "exit 7"), stopped("off", "powered off"), stopped("zero", "exit 0"),
-               r"^last +\| counter 3$", stopped("last", "exit 0")),
+        lines=(stopped("seven", r"exit 7 \(0x7\)"), stopped("off", "powered off"), stopped("zero", r"exit 0 \(0x0\)"),
+               r"^last +\| counter 3$", stopped("last", r"exit 0 \(0x0\)")),
         check=check_once,
     ),
     BootTest(
         name="restarts",
         **boot(Guest("failing", "exit", 0, cmdline="5", restart="on-failure"),
                Guest("always", "exit", 1, cmdline="0", restart="always")),
-        lines=(stopped("always", "exit 0" + AGAIN),),
+        lines=(stopped("always", r"exit 0 \(0x0\)" + AGAIN),),
         steps=(Expect(ended("failing")),) * 3,
     ),
     # A reset is not an end: the guest is started again whatever `restart` says.
