@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest that starts as Multiboot 1 says, in 32-bit protected mode without paging, and passes through
- * every mode of the CPU: 32-bit paging, PAE, 64-bit, real. In each, memory and a device register must
- * answer. Command line "task-switch" and "ac-loop": one act of misbehaviour instead (see payloads/act.c).
+ * A guest that starts as Multiboot 1 says, in 32-bit protected mode without paging, and passes
+ * through every mode of the CPU: 32-bit paging, PAE, 64-bit, real. In each, memory and a device
+ * register must answer. Command line "task-switch" and "ac-loop": one act of misbehaviour instead
+ * (see payloads/act.c).
  *
  * Without an IDT: whatever goes wrong badly is a triple fault.
  */
@@ -10,12 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENTRY_MAGIC 0x2badb002u
-#define INFO_MEMORY 0x01u
-#define INFO_CMDLINE 0x04u
-#define INFO_MMAP   0x40u
-#define LSR         0x3fd
-#define EXIT_PORT   0xf4
+#define ENTRY_MAGIC   0x2badb002u
+#define INFO_MEMORY   0x01u
+#define INFO_CMDLINE  0x04u
+#define INFO_MMAP     0x40u
+#define LSR           0x3fd
+#define EXIT_PORT     0xf4
 #define LAPIC_VERSION 0xfee00030u
 
 #define PTE_PW    3u
@@ -51,16 +52,15 @@ void mb_task_switch(void);
 extern const char mb_ac_handler[];
 
 static uint64_t gdt[] = {
-	0,
-	0x00cf9b000000ffffull, /* 08: code, 32-bit */
-	0x00cf93000000ffffull, /* 10: data */
-	0x00af9b000000ffffull, /* 18: code, 64-bit */
-	0x00009b000000ffffull, /* 20: code, 16-bit */
-	0x000093000000ffffull, /* 28: data, 64 KiB */
-	0x00cffb000000ffffull, /* 33: user code */
-	0x00cff3000000ffffull, /* 3b: user data */
-	0,                     /* 40: TSS in use */
-	0,                     /* 48: TSS to switch to */
+	0, 0x00cf9b000000ffffull, /* 08: code, 32-bit */
+	0x00cf93000000ffffull,    /* 10: data */
+	0x00af9b000000ffffull,    /* 18: code, 64-bit */
+	0x00009b000000ffffull,    /* 20: code, 16-bit */
+	0x000093000000ffffull,    /* 28: data, 64 KiB */
+	0x00cffb000000ffffull,    /* 33: user code */
+	0x00cff3000000ffffull,    /* 3b: user data */
+	0,                        /* 40: TSS in use */
+	0,                        /* 48: TSS to switch to */
 };
 static uint32_t tss[2][26];
 static uint64_t idt[18];
@@ -160,7 +160,7 @@ static void test_info(uint32_t magic, const struct mb_info *info)
 
 	check(magic == ENTRY_MAGIC, "EAX at entry");
 	check((info->flags & (INFO_MEMORY | INFO_CMDLINE | INFO_MMAP)) ==
-		      (INFO_MEMORY | INFO_CMDLINE | INFO_MMAP),
+			(INFO_MEMORY | INFO_CMDLINE | INFO_MMAP),
 		"Multiboot information is missing");
 	check(info->mem_lower >= 512 && info->mem_upper >= 2048, "mem_lower and mem_upper");
 	for (; at < info->mmap_addr + info->mmap_length;) {
@@ -170,7 +170,8 @@ static void test_info(uint32_t magic, const struct mb_info *info)
 			ram = (uint32_t)(m->length >> 10);
 		at += m->size + 4;
 	}
-	check(ram >= info->mem_upper && ram - info->mem_upper < 1024, "memory map and mem_upper differ");
+	check(ram >= info->mem_upper && ram - info->mem_upper < 1024,
+		"memory map and mem_upper differ");
 }
 
 /* 4 MiB pages and one table of 4 KiB pages. */
@@ -192,7 +193,8 @@ static void test_paging32(void)
 	check((table[0] & 0x60) == 0x60, "32-bit paging: accessed and dirty bits");
 	check((lapic_version() & 0xf0) == 0x10, "32-bit paging: LAPIC");
 	table[1] = (LAPIC_VERSION & ~0xfffu) | PTE_PW;
-	check((*(volatile uint32_t *)(ALIAS + 0x1030) & 0xf0) == 0x10, "32-bit paging: LAPIC by 4 KiB");
+	check((*(volatile uint32_t *)(ALIAS + 0x1030) & 0xf0) == 0x10,
+		"32-bit paging: LAPIC by 4 KiB");
 	write_cr0(read_cr0() & ~CR0_PG);
 	write_cr4(0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Entry of the Multiboot payload in 32-bit protected mode, and its excursions into 64-bit mode, real
- * mode and user mode. Selectors are those of the GDT in main.c.
+ * Entry of the Multiboot payload in 32-bit protected mode, and its excursions into 64-bit mode,
+ * real mode and user mode. Selectors are those of the GDT in main.c.
  */
 	.set CODE32, 0x08
 	.set DATA, 0x10
@@ -83,7 +83,10 @@ compat:	movl %cr0, %eax
 	popl %ebx
 	ret
 
-/* uint32_t mb_real_mode(void): what real-mode code put together; REAL_BASE holds the code between the labels. */
+/*
+ * uint32_t mb_real_mode(void): what real-mode code put together; REAL_BASE holds the code between
+ * the labels.
+ */
 	.globl mb_real_mode
 mb_real_mode:
 	pushal

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One act of misbehaviour, named by the command line. What must become of the guest is written beside each:
- * "stops: …" is the cause in the hypervisor's log, "killed" goes on until somebody stops it, and "passes"
- * means that the guest gets the architectural answer and ends by itself with 0.
+ * One act of misbehaviour, named by the command line. What must become of the guest is written
+ * beside each: "stops: …" is the cause in the hypervisor's log, "killed" goes on until somebody
+ * stops it, and "passes" means that the guest gets the architectural answer and ends by itself
+ * with 0.
  */
 #include "arch/x86/defs/apic.h"
 #include "arch/x86/defs/cr.h"
@@ -379,27 +380,26 @@ static void reserved_bits(void)
 			check_fault(EXC_GP, set_efer, efer | BIT(bit), "EFER reserved bit");
 	}
 	check(read_cr0() == cr0 && read_cr3() == cr3 && read_cr4() == cr4 &&
-		      rdmsr(MSR_IA32_EFER) == efer,
+			rdmsr(MSR_IA32_EFER) == efer,
 		"a refused write had an effect");
 }
 
-static bool port_ends_guest(uint32_t port)
+static bool touches_exit_port(uint32_t port, unsigned size)
 {
-	return port == GUEST_EXIT_PORT;
+	return port + size > GUEST_EXIT_PORT && port < GUEST_EXIT_PORT + 4;
 }
 
 /* passes: zeroes to every port, then reads of all */
 static void port_hammer(void)
 {
 	for (uint32_t port = 0; port < 0x10000; port++) {
-		if (port + 4 > GUEST_EXIT_PORT && port < GUEST_EXIT_PORT + 4)
+		if (touches_exit_port(port, 1))
 			continue;
 		outb((uint16_t)port, 0);
 		(void)inb((uint16_t)port);
 	}
 	for (uint32_t port = 0; port < 0x10000; port += 2) {
-		if (!port_ends_guest(port & ~3u))
-			(void)inw((uint16_t)port);
+		(void)inw((uint16_t)port);
 		if (port % 4 == 0)
 			(void)inl((uint16_t)port);
 	}
@@ -410,7 +410,7 @@ static void port_hammer(void)
 static void port_ones(void)
 {
 	for (uint32_t port = 0; port < 0x10000; port++) {
-		if (!port_ends_guest(port & ~3u))
+		if (!touches_exit_port(port, 1))
 			outb((uint16_t)port, 0xff);
 	}
 }
@@ -418,7 +418,8 @@ static void port_ones(void)
 static void hammer(uint64_t base, uint64_t size, uint64_t step)
 {
 	for (uint64_t a = base; a < base + size; a += step) {
-		bool icr = a >= APIC_DEFAULT_BASE + APIC_ICR - 8 && a < APIC_DEFAULT_BASE + APIC_ICR + 16;
+		bool icr = a >= APIC_DEFAULT_BASE + APIC_ICR - 8 &&
+			   a < APIC_DEFAULT_BASE + APIC_ICR + 16;
 
 		(void)*(volatile uint8_t *)a;
 		(void)*(volatile uint16_t *)a;
@@ -466,7 +467,10 @@ static void entry_state(void)
 				 : "r"(eflags[i])
 				 : "rax", "rbx", "rcx", "rdx", "memory", "cc");
 	}
-	/* Null selectors, odd limits, a GDT of one byte: all allowed while nothing is loaded from it. */
+	/*
+	 * Null selectors, odd limits, a GDT of one byte: all allowed while nothing is loaded from
+	 * it.
+	 */
 	__asm__ volatile("movl %0, %%ds; movl %0, %%es; movl %0, %%fs; movl %0, %%gs" : : "r"(0));
 	cpuid(0, 0);
 	__asm__ volatile("movl %0, %%ss" : : "r"(0));

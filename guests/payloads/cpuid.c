@@ -34,15 +34,13 @@ static const struct {
 	{CPUID_LEAF_EXTENDED, EDX, 0,
 		CPUID_7_EDX_UINTR | CPUID_7_EDX_HYBRID | CPUID_7_EDX_PCONFIG |
 			CPUID_7_EDX_ARCH_LBR | CPUID_7_EDX_CET_IBT | CPUID_7_EDX_CORE_CAPS},
-	{CPUID_LEAF_MWAIT, ECX, 0, ~0u},
-	{CPUID_LEAF_PERFMON, EAX, 0, 0xff},
+	{CPUID_LEAF_MWAIT, ECX, 0, ~0u}, {CPUID_LEAF_PERFMON, EAX, 0, 0xff},
 	{CPUID_LEAF_EXT_FEAT, ECX, 0,
 		CPUID_EXT1_ECX_SVM | CPUID_EXT1_ECX_SKINIT | CPUID_EXT1_ECX_WDT |
 			CPUID_EXT1_ECX_MONITORX},
 	{CPUID_LEAF_EXT_FEAT, EDX, CPUID_EXT1_EDX_LM | CPUID_EXT1_EDX_NX, 0},
-	{0x8000000a, EAX, 0, ~0u}, /* SVM features */
-	{0x8000000a, EDX, 0, ~0u},
-	{0x8000001f, EAX, 0, ~0u}, /* memory encryption */
+	{0x8000000a, EAX, 0, ~0u},                            /* SVM features */
+	{0x8000000a, EDX, 0, ~0u}, {0x8000001f, EAX, 0, ~0u}, /* memory encryption */
 };
 
 static uint32_t get(uint32_t leaf, enum reg reg)
@@ -165,7 +163,8 @@ static void test_xsave(void)
 
 	if (!(get(CPUID_LEAF_FEATURES, ECX) & CPUID_1_ECX_XSAVE))
 		return;
-	check(!(get(CPUID_LEAF_FEATURES, ECX) & CPUID_1_ECX_OSXSAVE), "OSXSAVE without CR4.OSXSAVE");
+	check(!(get(CPUID_LEAF_FEATURES, ECX) & CPUID_1_ECX_OSXSAVE),
+		"OSXSAVE without CR4.OSXSAVE");
 	write_cr4(read_cr4() | CR4_OSXSAVE);
 	check(get(CPUID_LEAF_FEATURES, ECX) & CPUID_1_ECX_OSXSAVE, "no OSXSAVE with CR4.OSXSAVE");
 	d = cpuid(CPUID_LEAF_XSAVE, 0);

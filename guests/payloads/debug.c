@@ -12,7 +12,6 @@ PAYLOAD("debug");
 
 static volatile unsigned steps;
 static volatile uint64_t step_rip[STEPS_MAX], last_dr6, last_dr7;
-static bool stop_stepping;
 
 static void db_handler(struct trap_frame *f)
 {
@@ -24,7 +23,7 @@ static void db_handler(struct trap_frame *f)
 	steps++;
 	if (last_dr6 & 1) /* an instruction breakpoint must let its instruction pass */
 		f->rflags |= RFLAGS_RF;
-	if (stop_stepping || steps >= STEPS_MAX)
+	if (steps >= STEPS_MAX)
 		f->rflags &= ~RFLAGS_TF;
 }
 
@@ -39,8 +38,9 @@ static void test_registers(void)
 	for (unsigned i = 0; i < 100; i++)
 		cpuid(0, 0);
 	check(read_dr0() == values[0] && read_dr1() == values[1] && read_dr2() == values[2] &&
-		      read_dr3() == values[3],
-		"DR0 - DR3: 0x%lx 0x%lx 0x%lx 0x%lx", read_dr0(), read_dr1(), read_dr2(), read_dr3());
+			read_dr3() == values[3],
+		"DR0 - DR3: 0x%lx 0x%lx 0x%lx 0x%lx", read_dr0(), read_dr1(), read_dr2(),
+		read_dr3());
 	check(read_dr7() == DR7_RESET, "DR7 is 0x%lx", read_dr7());
 	check(read_dr6() == DR6_RESET, "DR6 is 0x%lx", read_dr6());
 	write_dr6(DR6_RESET | 0xe00f);
@@ -56,7 +56,10 @@ static void test_registers(void)
 static void test_single_step(void)
 {
 	extern const char step_begin[], step_end[];
-	/* Where each step must stop: behind each instruction, the first one not counted by TF's rule. */
+	/*
+	 * Where each step must stop: behind each instruction, the first one not counted by TF's
+	 * rule.
+	 */
 	extern const char step_1[], step_2[], step_3[], step_4[], step_5[], step_6[];
 	const char *const wanted[] = {step_1, step_2, step_3, step_4, step_5, step_6};
 
@@ -117,7 +120,10 @@ static void test_shadows(void)
 			 :
 			 : "a"(0)
 			 : "rbx", "rcx", "rdx", "memory", "cc");
-	/* None behind MOV SS, three behind the last instructions; QEMU without KVM has none behind STI either. */
+	/*
+	 * None behind MOV SS, three behind the last instructions; QEMU without KVM has none
+	 * behind STI either.
+	 */
 	check(steps == 8 || (steps == 7 && !on_bulkhead()), "%u steps through the shadows", steps);
 }
 
@@ -147,17 +153,22 @@ static void test_code_breakpoint(void)
 	write_dr7(DR7_RESET | 2);
 	__asm__ volatile("nop\nbreak_here: cpuid" : : "a"(0) : "rbx", "rcx", "rdx", "memory");
 	write_dr7(DR7_RESET);
-	check(steps == 1 && step_rip[0] == (uint64_t)break_here, "code breakpoint: %u traps", steps);
+	check(steps == 1 && step_rip[0] == (uint64_t)break_here, "code breakpoint: %u traps",
+		steps);
 }
 
-/* General detect: MOV to a debug register traps before it happens, and GD is clear in the handler. */
+/*
+ * General detect: MOV to a debug register traps before it happens, and GD is clear in the
+ * handler.
+ */
 static void test_general_detect(void)
 {
 	steps = 0;
 	write_dr1(0x1234);
 	write_dr7(DR7_RESET | DR7_GD);
 	write_dr1(0x5678);
-	check(steps == 1 && (last_dr6 & DR6_BD), "general detect: %u traps, DR6 0x%lx", steps, last_dr6);
+	check(steps == 1 && (last_dr6 & DR6_BD), "general detect: %u traps, DR6 0x%lx", steps,
+		last_dr6);
 	check(!(last_dr7 & DR7_GD), "DR7.GD is set in the handler");
 	write_dr7(DR7_RESET);
 	check(read_dr1() == 0x5678, "DR1 is 0x%lx", read_dr1());

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registers hold while the guest is out of the CPU: GPRs, SSE, and every XSAVE component there is. */
+/*
+ * Registers hold while the guest is out of the CPU: GPRs, SSE, and every XSAVE component there
+ * is.
+ */
 #include "arch/x86/defs/apic.h"
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
@@ -45,7 +48,7 @@ static void pattern(uint64_t allowed)
 	memset(want, 0, LEGACY_REGS);
 	want[0] = 0x7f; /* FCW 37Fh */
 	want[1] = 3;
-	want[4] = 0xff;               /* all x87 registers valid */
+	want[4] = 0xff;                    /* all x87 registers valid */
 	*(uint32_t *)(want + 24) = 0x1f80; /* MXCSR */
 	memset(want + 512, 0, 64);
 	*(uint64_t *)(want + 512) = allowed;

@@ -46,7 +46,8 @@ static void test_pending(void)
 	apic_self(0x40);
 	sti_hlt_cli();
 	us = time_tsc_to_us(rdtsc() - start);
-	check(irq_count[0x40] == 1 && us < 400000, "HLT slept over a waiting interrupt: %lu us", us);
+	check(irq_count[0x40] == 1 && us < 400000, "HLT slept over a waiting interrupt: %lu us",
+		us);
 	time_arm(rdtsc());
 	irq_open();
 	irq_forget();

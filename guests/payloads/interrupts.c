@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Interrupt delivery: IPIs in both APIC modes, priorities, masking, the shadow of STI, the IOAPIC. */
+/*
+ * Interrupt delivery: IPIs in both APIC modes, priorities, masking, the shadow of STI, the
+ * IOAPIC.
+ */
 #include "arch/x86/defs/apic.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/segment.h"
@@ -7,7 +10,7 @@
 
 PAYLOAD("interrupts");
 
-#define IOAPIC_PIT_PIN 2
+#define IOAPIC_PIT_PIN          2
 #define ESR_SEND_ILLEGAL_VECTOR (1u << 5)
 
 static const char *mode;
@@ -156,7 +159,10 @@ static void test_sti_shadow(void)
 	/* The instruction in the shadow leaves the guest. */
 	after_sti = 0;
 	apic_self(0x70);
-	__asm__ volatile("sti; outb %%al, $0x80; movl $1, %0; nop; cli" : "=m"(after_sti) : : "memory");
+	__asm__ volatile("sti; outb %%al, $0x80; movl $1, %0; nop; cli"
+			 : "=m"(after_sti)
+			 :
+			 : "memory");
 	check(irq_count[0x70] == 2 && seen_after_sti == 0, "%s: OUT in the shadow of STI", mode);
 	trap_set_handler(0x70, NULL);
 	irq_forget();

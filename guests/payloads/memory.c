@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory: starts as zeroes, every byte of usable RAM is there and is not another's, and the PC's holes
- * read as an undriven bus. Leaves a pattern behind, which the next guest in its place must not see.
- * Command line "quick": only the check for zeroes and the pattern.
+ * Memory: starts as zeroes, every byte of usable RAM is there and is not another's, and the PC's
+ * holes read as an undriven bus. Leaves a pattern behind, which the next guest in its place must
+ * not see. Command line "quick": only the check for zeroes and the pattern.
  */
 #include "guests/runtime/guest.h"
 #include "hv/lib/string.h"
@@ -52,8 +52,8 @@ static void unaligned(void)
 
 static void holes(void)
 {
-	static const uint64_t hole[] = {0xa0000, 0xb8000, 0xbfff8, 0xc0000000, 0xe0000000, 0xfeb00000,
-		0xfec10000, 0xfed40000, 0xfef00000};
+	static const uint64_t hole[] = {0xa0000, 0xb8000, 0xbfff8, 0xc0000000, 0xe0000000,
+		0xfeb00000, 0xfec10000, 0xfed40000, 0xfef00000};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(hole); i++) {
 		volatile uint64_t *p = (volatile uint64_t *)hole[i];

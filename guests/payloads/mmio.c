@@ -26,14 +26,18 @@ struct step {
 #define STEP(name, insn)                                                                           \
 	static void name(uint32_t *reg, uint64_t *rax)                                             \
 	{                                                                                          \
-		__asm__ volatile(insn : "+a"(*rax), "+D"(reg) : : "rcx", "rsi", "r15", "memory", "cc");   \
+		__asm__ volatile(insn                                                              \
+				 : "+a"(*rax), "+D"(reg)                                           \
+				 :                                                                 \
+				 : "rcx", "rsi", "r15", "memory", "cc");                           \
 	}
 
 STEP(mov_store, "movl %%eax, (%%rdi)")
 STEP(mov_load, "movl (%%rdi), %%eax")
 STEP(mov_imm, "movl $0x20, (%%rdi)")
 STEP(mov_moffs, "movabsl 0xfee00080, %%eax")
-STEP(mov_r15, "movq %%rdi, %%r15; xorl %%ecx, %%ecx; movl -0x50(%%r15, %%rcx, 4), %%eax; movl (%%r15), %%eax")
+STEP(mov_r15,
+	"movq %%rdi, %%r15; xorl %%ecx, %%ecx; movl -0x50(%%r15, %%rcx, 4), %%eax; movl (%%r15), %%eax")
 STEP(or_store, "orl %%eax, (%%rdi)")
 STEP(and_store, "andl %%eax, (%%rdi)")
 STEP(xor_store, "xorl %%eax, (%%rdi)")
@@ -125,7 +129,8 @@ static void test_ioapic(void)
 	check((ioapic_read(1) >> 16 & 0xff) == 23, "IOAPIC version %xh", ioapic_read(1));
 	/* The index register takes bytes too. */
 	*(volatile uint8_t *)IOAPIC = 0x10;
-	check((*(volatile uint32_t *)(IOAPIC + 0x10) & APIC_LVT_MASKED) != 0, "pin 0 is not masked");
+	check((*(volatile uint32_t *)(IOAPIC + 0x10) & APIC_LVT_MASKED) != 0,
+		"pin 0 is not masked");
 	ioapic_write(0x10 + 2 * 5, APIC_LVT_MASKED | 0x55);
 	ioapic_write(0x11 + 2 * 5, 0x12000000);
 	check(ioapic_read(0x10 + 2 * 5) == (APIC_LVT_MASKED | 0x55), "IOAPIC redirection entry");

@@ -39,23 +39,23 @@ static const struct {
 static const struct {
 	uint32_t first, last;
 } forbidden[] = {
-	{0x34, 0x34},             /* SMI count */
-	{0x79, 0x79},             /* microcode update */
-	{0xce, 0xce},             /* platform information */
-	{0xe2, 0xe2},             /* C-state control */
-	{0x122, 0x122},           /* TSX control */
-	{0x150, 0x150},           /* overclocking mailbox */
-	{0x186, 0x189},           /* performance counters */
-	{0x198, 0x19c},           /* frequency, thermal */
-	{0x1a2, 0x1ad},           /* temperature target, turbo */
-	{0x1b0, 0x1b1},           /* energy bias */
-	{0x1f2, 0x1f3},           /* SMRR */
-	{0x345, 0x345},           /* performance capabilities */
-	{0x38d, 0x390},           /* fixed counters */
-	{0x480, 0x491},           /* VMX capabilities */
-	{0x570, 0x572},           /* processor trace */
-	{0x606, 0x61e},           /* power */
-	{0xc81, 0xc82},           /* cache allocation */
+	{0x34, 0x34},   /* SMI count */
+	{0x79, 0x79},   /* microcode update */
+	{0xce, 0xce},   /* platform information */
+	{0xe2, 0xe2},   /* C-state control */
+	{0x122, 0x122}, /* TSX control */
+	{0x150, 0x150}, /* overclocking mailbox */
+	{0x186, 0x189}, /* performance counters */
+	{0x198, 0x19c}, /* frequency, thermal */
+	{0x1a2, 0x1ad}, /* temperature target, turbo */
+	{0x1b0, 0x1b1}, /* energy bias */
+	{0x1f2, 0x1f3}, /* SMRR */
+	{0x345, 0x345}, /* performance capabilities */
+	{0x38d, 0x390}, /* fixed counters */
+	{0x480, 0x491}, /* VMX capabilities */
+	{0x570, 0x572}, /* processor trace */
+	{0x606, 0x61e}, /* power */
+	{0xc81, 0xc82}, /* cache allocation */
 	{0xc90, 0xc91},
 	{0xda0, 0xda0},           /* XSS */
 	{0x40000000, 0x40000003}, /* another hypervisor's */
@@ -154,7 +154,8 @@ static void test_plain(void)
 
 static void test_tsc(void)
 {
-	uint64_t slack = time_us_to_tsc(100000), old = rdmsr(MSR_IA32_TSC_ADJUST), tsc, delta = 1ull << 40;
+	uint64_t slack = time_us_to_tsc(100000), old = rdmsr(MSR_IA32_TSC_ADJUST), tsc,
+		 delta = 1ull << 40;
 
 	check(rdmsr(MSR_IA32_TSC) - rdtsc() + slack < 2 * slack, "RDMSR TSC differs from RDTSC");
 	tsc = rdtsc();
@@ -201,7 +202,8 @@ static void test_memory_types(void)
 	wrmsr(MSR_IA32_MTRR_PHYSBASE0 + 4, 0xc0000000 | MEMTYPE_UC);
 	wrmsr(MSR_IA32_MTRR_PHYSBASE0 + 5, 0xc0000000 | MTRR_PHYSMASK_V);
 	check(rdmsr(MSR_IA32_MTRR_PHYSBASE0 + 4) == 0xc0000000, "variable MTRR base");
-	check(rdmsr(MSR_IA32_MTRR_PHYSBASE0 + 5) == (0xc0000000 | MTRR_PHYSMASK_V), "variable MTRR mask");
+	check(rdmsr(MSR_IA32_MTRR_PHYSBASE0 + 5) == (0xc0000000 | MTRR_PHYSMASK_V),
+		"variable MTRR mask");
 	wrmsr(MSR_IA32_MTRR_PHYSBASE0 + 5, 0);
 	wrmsr(MSR_IA32_PAT, pat);
 	cpuid(0, 0);
@@ -213,8 +215,10 @@ static void test_efer(void)
 {
 	uint64_t efer = rdmsr(MSR_IA32_EFER);
 
-	check(wrmsr_safe(MSR_IA32_EFER, efer | EFER_NXE | EFER_SCE) == OK, "EFER takes no NXE and SCE");
-	check(rdmsr(MSR_IA32_EFER) == (efer | EFER_NXE | EFER_SCE), "EFER is 0x%lx", rdmsr(MSR_IA32_EFER));
+	check(wrmsr_safe(MSR_IA32_EFER, efer | EFER_NXE | EFER_SCE) == OK,
+		"EFER takes no NXE and SCE");
+	check(rdmsr(MSR_IA32_EFER) == (efer | EFER_NXE | EFER_SCE), "EFER is 0x%lx",
+		rdmsr(MSR_IA32_EFER));
 	/* LMA is read-only: the written value does not matter. */
 	check(wrmsr_safe(MSR_IA32_EFER, EFER_LME) == OK, "EFER takes no LME alone");
 	check(rdmsr(MSR_IA32_EFER) == (EFER_LME | EFER_LMA), "EFER is 0x%lx", rdmsr(MSR_IA32_EFER));
@@ -230,7 +234,8 @@ static void test_tsc_aux(void)
 	wrmsr(MSR_IA32_TSC_AUX, 0x12345678);
 	rdtscp(&aux);
 	check(aux == 0x12345678, "RDTSCP gives TSC_AUX 0x%x", aux);
-	check(rdmsr(MSR_IA32_TSC_AUX) == 0x12345678, "TSC_AUX reads 0x%lx", rdmsr(MSR_IA32_TSC_AUX));
+	check(rdmsr(MSR_IA32_TSC_AUX) == 0x12345678, "TSC_AUX reads 0x%lx",
+		rdmsr(MSR_IA32_TSC_AUX));
 }
 
 void payload_run(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lives beside guests that misbehave and says every 100 ms how it is: `tick N t=MS checksum ok`, where MS
- * is guest time since the start, or a line with CORRUPT. Registers are watched while it sleeps.
+ * Lives beside guests that misbehave and says every 100 ms how it is: `tick N t=MS checksum ok`,
+ * where MS is guest time since the start, or a line with CORRUPT. Registers are watched while it
+ * sleeps.
  */
 #include "guests/runtime/guest.h"
 
@@ -62,6 +63,7 @@ void payload_run(void)
 		good = sleep_until(next);
 		good = memory_intact() && good;
 		if (good)
-			print("tick %lu t=%lu checksum ok", n, time_tsc_to_us(rdtsc() - start) / 1000);
+			print("tick %lu t=%lu checksum ok", n,
+				time_tsc_to_us(rdtsc() - start) / 1000);
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Paging under the guest's own control: permissions, page sizes, PCIDs, user mode, and device registers
- * reached through its tables. The tests map things at WINDOW; what lies below 4 GiB stays mapped 1:1.
+ * Paging under the guest's own control: permissions, page sizes, PCIDs, user mode, and device
+ * registers reached through its tables. The tests map things at WINDOW; what lies below 4 GiB
+ * stays mapped 1:1.
  */
 #include "arch/x86/defs/apic.h"
 #include "arch/x86/defs/cpuid.h"
@@ -72,11 +73,11 @@ static void fault(void (*fn)(uint64_t), unsigned index, uint64_t error, const ch
 static void test_map(void)
 {
 	map(0, (uint64_t)page[0] | RW);
-	check(*window(0) == 0x1111 && (pt[0] & PTE_A) && !(pt[0] & PTE_D), "4 KiB page, read: 0x%lx",
-		pt[0]);
+	check(*window(0) == 0x1111 && (pt[0] & PTE_A) && !(pt[0] & PTE_D),
+		"4 KiB page, read: 0x%lx", pt[0]);
 	*window(0) = 0x3333;
-	check(*(volatile uint64_t *)page[0] == 0x3333 && (pt[0] & PTE_D), "4 KiB page, write: 0x%lx",
-		pt[0]);
+	check(*(volatile uint64_t *)page[0] == 0x3333 && (pt[0] & PTE_D),
+		"4 KiB page, write: 0x%lx", pt[0]);
 	map(0, (uint64_t)page[1] | RW);
 	check(*window(0) == 0x2222, "a new translation after INVLPG: 0x%lx", *window(0));
 	pt[0] = (uint64_t)page[0] | RW;
@@ -118,7 +119,8 @@ static void test_large(void)
 		"2 MiB page");
 	if (cpuid(CPUID_LEAF_EXT_FEAT, 0).edx & CPUID_EXT1_EDX_PAGE1GB) {
 		pdpt[1] = 0 | RW | PTE_PS;
-		check(*(volatile uint32_t *)(WINDOW + GIB(1) + (uint64_t)guest_info) == PAYLOAD_MAGIC,
+		check(*(volatile uint32_t *)(WINDOW + GIB(1) + (uint64_t)guest_info) ==
+				PAYLOAD_MAGIC,
 			"1 GiB page");
 	} else {
 		pdpt[1] = 0 | RW | PTE_PS;
@@ -160,7 +162,8 @@ static void enter_user(uint64_t rip)
 			 : "memory");
 }
 
-static void user(const uint8_t *code, unsigned size, unsigned vector, uint64_t error, const char *text)
+static void user(
+	const uint8_t *code, unsigned size, unsigned vector, uint64_t error, const char *text)
 {
 	memcpy(page[0], code, size);
 	check_fault(vector, enter_user, (uint64_t)window(4), text);
@@ -168,8 +171,8 @@ static void user(const uint8_t *code, unsigned size, unsigned vector, uint64_t e
 }
 
 #define USER(vector, error, text, ...)                                                             \
-	user((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), vector, error, \
-		text)
+	user((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), vector,       \
+		error, text)
 
 static void test_user(void)
 {
@@ -191,10 +194,10 @@ static void test_user(void)
 	/* cpuid; ud2 */
 	USER(EXC_UD, 0, "user: CPUID", 0x0f, 0xa2, 0x0f, 0x0b);
 	/* mov $1fh, %ax..: read of a supervisor page: mov 0x17000, %eax */
-	USER(EXC_PF, PF_ERR_P | PF_ERR_U, "user: supervisor page", 0x8b, 0x04, 0x25, 0x00, 0x70, 0x01,
-		0x00);
-	USER(EXC_PF, PF_ERR_P | PF_ERR_U | PF_ERR_W, "user: write to the LAPIC", 0xb8, 0x80, 0x00, 0xe0,
-		0xfe, 0x89, 0x00);
+	USER(EXC_PF, PF_ERR_P | PF_ERR_U, "user: supervisor page", 0x8b, 0x04, 0x25, 0x00, 0x70,
+		0x01, 0x00);
+	USER(EXC_PF, PF_ERR_P | PF_ERR_U | PF_ERR_W, "user: write to the LAPIC", 0xb8, 0x80, 0x00,
+		0xe0, 0xfe, 0x89, 0x00);
 }
 
 static void set_cr3(uint64_t value)
@@ -221,7 +224,8 @@ static void test_pcid(void)
 
 	if (!(cpuid(CPUID_LEAF_FEATURES, 0).ecx & CPUID_1_ECX_PCID)) {
 		if (on_bulkhead())
-			check_fault(EXC_GP, set_cr4, read_cr4() | CR4_PCIDE, "CR4.PCIDE without PCIDs");
+			check_fault(
+				EXC_GP, set_cr4, read_cr4() | CR4_PCIDE, "CR4.PCIDE without PCIDs");
 		return;
 	}
 	memcpy(pml4_b, pml4(), sizeof(pml4_b));
@@ -269,7 +273,7 @@ static void test_device(void)
 	/* mov (%rdi), %eax; mov %eax, (%rsi); ret */
 	static const uint8_t code[] = {0x8b, 0x07, 0x89, 0x06, 0xc3};
 	uint32_t result = 0;
-	void (*copy)(uint64_t from, uint32_t *to) = (void (*)(uint64_t, uint32_t *))window(8);
+	void (*copy)(uint64_t from, uint32_t * to) = (void (*)(uint64_t, uint32_t *))window(8);
 
 	memcpy(page[0] + 4090, code, sizeof(code));
 	copy = (void (*)(uint64_t, uint32_t *))((uint64_t)copy + 4090);

@@ -5,10 +5,10 @@
 
 PAYLOAD("pic");
 
-#define MASTER 0x20
-#define SLAVE  0xa0
-#define BASE   0x20
-#define EOI    0x20
+#define MASTER  0x20
+#define SLAVE   0xa0
+#define BASE    0x20
+#define EOI     0x20
 #define IRQ_PIT 0
 #define IRQ_RTC 8
 
@@ -37,9 +37,16 @@ static void pic_init(void)
 		uint16_t port;
 		uint8_t value;
 	} words[] = {
-		{MASTER, 0x11}, {MASTER + 1, BASE}, {MASTER + 1, 4}, {MASTER + 1, 1},
-		{SLAVE, 0x11},  {SLAVE + 1, BASE + 8}, {SLAVE + 1, 2}, {SLAVE + 1, 1},
-		{MASTER + 1, 0xff}, {SLAVE + 1, 0xff},
+		{MASTER, 0x11},
+		{MASTER + 1, BASE},
+		{MASTER + 1, 4},
+		{MASTER + 1, 1},
+		{SLAVE, 0x11},
+		{SLAVE + 1, BASE + 8},
+		{SLAVE + 1, 2},
+		{SLAVE + 1, 1},
+		{MASTER + 1, 0xff},
+		{SLAVE + 1, 0xff},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
@@ -97,7 +104,9 @@ static void test_delivery(void)
 	check(pit_ticks == 0, "the PIT's interrupt is masked and came");
 }
 
-/* TPR does not hold ExtINT back; without EOI the PIC sends nothing of the same or lower priority. */
+/*
+ * TPR does not hold ExtINT back; without EOI the PIC sends nothing of the same or lower priority.
+ */
 static void test_priority(void)
 {
 	outb(MASTER + 1, 0xfa);

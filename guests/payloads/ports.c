@@ -59,7 +59,8 @@ static void test_pci(void)
 	check(*(volatile uint32_t *)ECAM == HOST_BRIDGE, "ECAM: host bridge 0x%x",
 		*(volatile uint32_t *)ECAM);
 	check(*(volatile uint16_t *)(ECAM + 2) == HOST_BRIDGE >> 16, "ECAM at 16 bits");
-	check(*(volatile uint32_t *)(ECAM + (5ul << 15)) == 0xffffffff, "ECAM: something at 00:05.0");
+	check(*(volatile uint32_t *)(ECAM + (5ul << 15)) == 0xffffffff,
+		"ECAM: something at 00:05.0");
 }
 
 static uint8_t cmos(uint8_t index)
@@ -187,7 +188,7 @@ static void test_long_string(void)
 	__asm__ volatile("rep insb" : "+D"(to), "+c"(count) : "d"(SCRATCH) : "memory");
 	check(count == 0 && to == buffer + 6000, "long REP INSB: %lu left", count);
 	check(buffer[2999] == 0 && buffer[3000] == 0x77 && buffer[5999] == 0x77 &&
-		      buffer[6000] == 0,
+			buffer[6000] == 0,
 		"long REP INSB: bounds");
 }
 

@@ -31,8 +31,8 @@ static uint64_t wait_for(unsigned vector, unsigned count, uint64_t start)
 
 static void judge(uint64_t us, uint64_t wanted, const char *text)
 {
-	check(us + wanted / 50 + 20 >= wanted && us <= wanted + LATE_US, "%s: %lu us, not %lu", text,
-		us, wanted);
+	check(us + wanted / 50 + 20 >= wanted && us <= wanted + LATE_US, "%s: %lu us, not %lu",
+		text, us, wanted);
 }
 
 static uint64_t apic_timer_hz(void)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The interrupt controllers as a payload uses them: LAPIC in both modes, IOAPIC; the PIC is masked. */
+/*
+ * The interrupt controllers as a payload uses them: LAPIC in both modes, IOAPIC; the PIC is
+ * masked.
+ */
 #include "arch/x86/defs/apic.h"
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/msr.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What payload guests are written with: console, checks, faults that are expected, interrupts, time.
- * A payload defines PAYLOAD("name") and payload_run(). It must not know the hypervisor's insides, only
- * the PC that it is promised. One CPU, interrupts off unless a payload switches them on: no locking.
+ * What payload guests are written with: console, checks, faults that are expected, interrupts,
+ * time. A payload defines PAYLOAD("name") and payload_run(). It must not know the hypervisor's
+ * insides, only the PC that it is promised. One CPU, interrupts off unless a payload switches
+ * them on: no locking.
  */
 #ifndef GUESTS_RUNTIME_GUEST_H
 #define GUESTS_RUNTIME_GUEST_H
@@ -78,8 +79,9 @@ void check_fault(unsigned vector, void (*fn)(uint64_t), uint64_t arg, const char
 void check_code(int vector, const uint8_t *code, unsigned size, const char *text);
 
 /*
- * What happens at a vector instead of the default, which is: exceptions end the payload, interrupts are
- * counted, logged and acknowledged at the LAPIC (unless irq_manual_eoi). NULL: the default again.
+ * What happens at a vector instead of the default, which is: exceptions end the payload,
+ * interrupts are counted, logged and acknowledged at the LAPIC (unless irq_manual_eoi). NULL: the
+ * default again.
  */
 void trap_set_handler(unsigned vector, void (*handler)(struct trap_frame *frame));
 extern struct desc_ptr trap_idt;
@@ -135,7 +137,10 @@ void time_arm(uint64_t tsc);
 
 /* Switch SSE on and choose the values. */
 void regs_init(uint64_t seed);
-/* Load all GPRs and XMMs, leave the CPU (HLT with interrupts on, or OUT): the quadword that changed, or -1. */
+/*
+ * Load all GPRs and XMMs, leave the CPU (HLT with interrupts on, or OUT): the quadword that
+ * changed, or -1.
+ */
 int regs_changed(bool sleep);
 
 #endif

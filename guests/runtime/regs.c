@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Do registers keep their values while the guest is out of the CPU? Quadwords 0 - 14 are GPRs, 16 - 47 XMMs. */
+/*
+ * Do registers keep their values while the guest is out of the CPU? Quadwords 0 - 14 are GPRs, 16
+ * - 47 XMMs.
+ */
 #include "arch/x86/defs/cr.h"
 #include "guests/runtime/guest.h"
 

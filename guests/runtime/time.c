@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time of a payload: the TSC, whose rate CPUID tells or the PM timer measures, and the LAPIC timer. */
+/*
+ * Time of a payload: the TSC, whose rate CPUID tells or the PM timer measures, and the LAPIC
+ * timer.
+ */
 #include "arch/x86/defs/apic.h"
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/msr.h"
@@ -95,9 +98,9 @@ void time_arm(uint64_t tsc)
 	now = rdtsc();
 	apic_write(APIC_TIMER_DCR, APIC_TIMER_DIV_1);
 	apic_write(APIC_LVT_TIMER, APIC_LVT_ONE_SHOT | TIME_VECTOR);
-	apic_write(APIC_TIMER_ICT,
-		(uint32_t)MIN(tsc > now ? mul_div(tsc - now, timer_hz, hz) + 1 : 1,
-			(uint64_t)UINT32_MAX));
+	apic_write(
+		APIC_TIMER_ICT, (uint32_t)MIN(tsc > now ? mul_div(tsc - now, timer_hz, hz) + 1 : 1,
+					(uint64_t)UINT32_MAX));
 }
 
 void time_sleep_until(uint64_t tsc)
