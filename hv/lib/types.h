@@ -46,6 +46,7 @@ enum status {
 #define ALIGNED(n)     __attribute__((aligned(n)))
 #define PACKED         __attribute__((packed))
 #define UNUSED         __attribute__((unused))
+#define NOINLINE       __attribute__((noinline))
 #define LIKELY(x)      __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)    __builtin_expect(!!(x), 0)
 #define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))

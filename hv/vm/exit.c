@@ -57,17 +57,30 @@ static enum exit_action exit_exception(struct vcpu *v, const struct vm_exit *e)
 	return ACT_RESUME;
 }
 
-static enum exit_action exit_cpuid(struct vcpu *v, const struct vm_exit *e)
+static inline enum exit_action cpuid_answer(struct vcpu *v, const struct cpuid_regs *r)
 {
-	const struct cpuid_regs *r = cpuid_table_find(
-		&vm_cpu_of(v)->cpuid, (uint32_t)v->gpr[RAX], (uint32_t)v->gpr[RCX]);
-
-	(void)e;
 	v->gpr[RAX] = r->eax;
 	v->gpr[RBX] = r->ebx;
 	v->gpr[RCX] = r->ecx;
 	v->gpr[RDX] = r->edx;
 	return ACT_NEXT;
+}
+
+/* In a function of its own, so that the usual case below needs no stack frame. */
+static NOINLINE enum exit_action exit_cpuid_other(struct vcpu *v)
+{
+	uint32_t leaf = (uint32_t)v->gpr[RAX], subleaf = (uint32_t)v->gpr[RCX];
+
+	return cpuid_answer(v, cpuid_table_find(&vm_cpu_of(v)->cpuid, leaf, subleaf));
+}
+
+static enum exit_action exit_cpuid(struct vcpu *v, const struct vm_exit *e)
+{
+	const struct cpuid_regs *r = cpuid_table_find_basic(
+		&vm_cpu_of(v)->cpuid, (uint32_t)v->gpr[RAX]);
+
+	(void)e;
+	return LIKELY(r) ? cpuid_answer(v, r) : exit_cpuid_other(v);
 }
 
 static enum exit_action exit_hlt(struct vcpu *v, const struct vm_exit *e)

@@ -464,12 +464,12 @@ static void rip_wraps_outside_64bit_code(void **state)
 {
 	(void)state;
 	/* 64-bit code goes on above 4 GiB ... */
-	vcpu_rip_write(&world.v, 0xffffffff);
+	fake_vmcs_set(VMCS_GUEST_RIP, 0xffffffff);
 	world_run(exits_cpuid, ACT_NEXT);
 	assert_int_equal(fake_vmcs_get(VMCS_GUEST_RIP), 0x100000001);
 	/* ... 32-bit code at 0. */
 	fake_vmcs_set(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS, 0xc09b);
-	vcpu_rip_write(&world.v, 0xffffffff);
+	fake_vmcs_set(VMCS_GUEST_RIP, 0xffffffff);
 	world_run(exits_cpuid, ACT_NEXT);
 	assert_int_equal(fake_vmcs_get(VMCS_GUEST_RIP), 1);
 }

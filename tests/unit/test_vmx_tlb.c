@@ -118,7 +118,6 @@ static void entry_is_refused(const struct bad_field *bad)
 {
 	uint64_t old;
 
-	world.v.rip_dirty = false;
 	if (!fake_vmcs_defined(VMCS_GUEST_RIP))
 		fake_vmcs_set(VMCS_GUEST_RIP, 0x1000);
 	old = fake_vmcs_get(bad->field);

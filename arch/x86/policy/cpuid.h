@@ -50,6 +50,13 @@ void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p);
 const struct cpuid_regs *cpuid_table_find(
 	const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf);
 
+/* The same for the most frequent leaves, basic ones without subleaves; NULL: another one. */
+static inline const struct cpuid_regs *cpuid_table_find_basic(
+	const struct cpuid_table *t, uint32_t leaf)
+{
+	return leaf <= t->basic_max && t->count[leaf] == 0 ? &t->basic[leaf] : NULL;
+}
+
 /* The guest changed CR4, XCR0 or its APIC's enable bit. */
 void cpuid_table_update(struct cpuid_table *t, uint64_t cr4, uint64_t xcr0, bool apic_enabled);
 

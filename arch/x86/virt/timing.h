@@ -28,6 +28,7 @@ static inline void timing_enter(struct exit_timing *t)
 		t->host += now - t->left;
 	else
 		t->first = now;
+	t->left = now; /* an entry that does not happen is tried again */
 }
 
 static inline void timing_exit(struct exit_timing *t)

@@ -119,6 +119,7 @@ struct vm_exit {
 	uint8_t reason;   /* enum exit_reason */
 	uint8_t insn_len; /* length of the instruction that exited, 0: unknown */
 	uint32_t raw;     /* the vendor's number */
+	uint32_t info;    /* for the flight recorder */
 	union {
 		struct {
 			uint16_t port;
@@ -207,7 +208,6 @@ struct vcpu {
 	uint64_t gpr[GPR_COUNT]; /* gpr[RSP] is not valid: ask vcpu_gpr_read */
 	uint64_t rip;            /* valid after each exit */
 	uint32_t attention;      /* atomic: VCPU_* bits, set by anyone, taken by before_entry */
-	bool rip_dirty;
 	bool launched;
 	bool want_interrupt_window, want_nmi_window;
 	struct vcpu_event event;    /* chosen for the next entry */
@@ -295,12 +295,6 @@ static inline void vcpu_gpr_write(struct vcpu *v, unsigned gpr, uint64_t value)
 		v->ops->reg_write(v, REG_RSP, value);
 	else
 		v->gpr[gpr & 15] = value;
-}
-
-static inline void vcpu_rip_write(struct vcpu *v, uint64_t rip)
-{
-	v->rip = rip;
-	v->rip_dirty = true;
 }
 
 #endif

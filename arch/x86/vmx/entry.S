@@ -85,10 +85,9 @@ vmx_exit_entry:
 	mov %r14, VCPU_GPR+8*14(%rdi)
 	mov %r15, VCPU_GPR+8*15(%rdi)
 	pop VCPU_GPR+8*7(%rdi)
-	add $8, %rsp
+	pop %rcx
 	/* No guest value stays in a register that the code below might use speculatively. */
 	xor %eax, %eax
-	xor %ecx, %ecx
 	xor %edx, %edx
 	xor %esi, %esi
 	xor %r8d, %r8d

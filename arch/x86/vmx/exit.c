@@ -11,13 +11,15 @@
 #include "arch/x86/vmx/vmx_insn.h"
 #include "hv/lib/string.h"
 
-/* What else a reason needs read. */
+/* What else a reason needs. */
 #define NEED_LENGTH    1u /* the instruction's length */
 #define NEED_VECTORING 2u /* may cut short the delivery of an event */
+#define NEED_DECODE    4u /* the row's function */
 
 struct decode_row {
 	uint8_t reason; /* enum exit_reason */
 	uint8_t needs;
+	uint8_t info; /* the flight recorder notes this register, unless decode knows better */
 	void (*decode)(struct vcpu *v, struct vm_exit *e, uint64_t qualification);
 };
 
@@ -83,11 +85,13 @@ static void decode_io(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 	e->io.string = qualification & 16;
 	e->io.rep = qualification & 32;
 	e->io.port = (uint16_t)(qualification >> 16);
+	e->info = e->io.port;
 }
 
 static void decode_ept_violation(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 {
 	e->stage2.gpa = vmread(VMCS_GUEST_PHYSICAL);
+	e->info = (uint32_t)e->stage2.gpa;
 	e->stage2.read = qualification & 1;
 	e->stage2.write = qualification & 2;
 	e->stage2.fetch = qualification & 4;
@@ -111,40 +115,41 @@ static void decode_misconfig(struct vcpu *v, struct vm_exit *e, uint64_t qualifi
 	e->failure.detail = vmread(VMCS_GUEST_PHYSICAL);
 }
 
-#define ROW(n, r, f, d) [VMX_EXIT_##n] = {EXIT_##r, f, d}
+#define ROW(n, r, f)        [VMX_EXIT_##n] = {EXIT_##r, f, RCX, NULL}
+#define DECODED(n, r, f, d) [VMX_EXIT_##n] = {EXIT_##r, (f) | NEED_DECODE, RCX, d}
 
 static const struct decode_row decode_table[VMX_EXIT_COUNT] = {
-	ROW(EXCEPTION_NMI, EXCEPTION, NEED_VECTORING, decode_exception),
-	ROW(EXTERNAL_INTERRUPT, INTERRUPT, NEED_VECTORING, decode_interrupt),
-	ROW(TRIPLE_FAULT, TRIPLE_FAULT, NEED_VECTORING, NULL),
-	ROW(INIT, INIT, 0, NULL),
-	ROW(SIPI, SIPI, 0, NULL),
-	ROW(INTERRUPT_WINDOW, INTERRUPT_WINDOW, 0, NULL),
-	ROW(NMI_WINDOW, NMI_WINDOW, 0, NULL),
-	ROW(TASK_SWITCH, TASK_SWITCH, NEED_VECTORING, NULL),
-	ROW(CPUID, CPUID, NEED_LENGTH, NULL),
-	ROW(GETSEC, UNDEFINED, 0, NULL),
-	ROW(HLT, HLT, NEED_LENGTH, NULL),
-	ROW(INVD, CACHE_CONTROL, NEED_LENGTH, NULL),
-	ROW(WBINVD, CACHE_CONTROL, NEED_LENGTH, NULL),
-	ROW(RDPMC, FORBIDDEN, 0, NULL),
-	ROW(VMCALL, HYPERCALL, NEED_LENGTH, NULL),
-	/* VMCLEAR to VMXON are consecutive: filled in by undefined_vmx(). */
-	ROW(CR_ACCESS, CR, NEED_LENGTH, decode_cr),
-	ROW(IO, IO, NEED_LENGTH, decode_io),
-	ROW(RDMSR, RDMSR, NEED_LENGTH, NULL),
-	ROW(WRMSR, WRMSR, NEED_LENGTH, NULL),
-	ROW(MWAIT, UNDEFINED, 0, NULL),
-	ROW(MONITOR, UNDEFINED, 0, NULL),
-	ROW(EPT_VIOLATION, STAGE2, NEED_VECTORING, decode_ept_violation),
-	ROW(EPT_MISCONFIG, ENTRY_FAILURE, NEED_VECTORING, decode_misconfig),
-	ROW(INVEPT, UNDEFINED, 0, NULL),
-	ROW(INVVPID, UNDEFINED, 0, NULL),
-	ROW(RDTSCP, UNDEFINED, 0, NULL),
-	ROW(INVPCID, UNDEFINED, 0, NULL),
-	ROW(VMFUNC, UNDEFINED, 0, NULL),
-	ROW(XSETBV, XSETBV, NEED_LENGTH, NULL),
-	[VMX_EXIT_VMCLEAR... VMX_EXIT_VMXON] = {EXIT_UNDEFINED, 0, NULL},
+	DECODED(EXCEPTION_NMI, EXCEPTION, NEED_VECTORING, decode_exception),
+	DECODED(EXTERNAL_INTERRUPT, INTERRUPT, NEED_VECTORING, decode_interrupt),
+	ROW(TRIPLE_FAULT, TRIPLE_FAULT, NEED_VECTORING),
+	ROW(INIT, INIT, 0),
+	ROW(SIPI, SIPI, 0),
+	ROW(INTERRUPT_WINDOW, INTERRUPT_WINDOW, 0),
+	ROW(NMI_WINDOW, NMI_WINDOW, 0),
+	ROW(TASK_SWITCH, TASK_SWITCH, NEED_VECTORING),
+	[VMX_EXIT_CPUID] = {EXIT_CPUID, NEED_LENGTH, RAX, NULL},
+	ROW(GETSEC, UNDEFINED, 0),
+	ROW(HLT, HLT, NEED_LENGTH),
+	ROW(INVD, CACHE_CONTROL, NEED_LENGTH),
+	ROW(WBINVD, CACHE_CONTROL, NEED_LENGTH),
+	ROW(RDPMC, FORBIDDEN, 0),
+	ROW(VMCALL, HYPERCALL, NEED_LENGTH),
+	DECODED(CR_ACCESS, CR, NEED_LENGTH, decode_cr),
+	DECODED(IO, IO, NEED_LENGTH, decode_io),
+	ROW(RDMSR, RDMSR, NEED_LENGTH),
+	ROW(WRMSR, WRMSR, NEED_LENGTH),
+	ROW(MWAIT, UNDEFINED, 0),
+	ROW(MONITOR, UNDEFINED, 0),
+	DECODED(EPT_VIOLATION, STAGE2, NEED_VECTORING, decode_ept_violation),
+	DECODED(EPT_MISCONFIG, ENTRY_FAILURE, NEED_VECTORING, decode_misconfig),
+	ROW(INVEPT, UNDEFINED, 0),
+	ROW(INVVPID, UNDEFINED, 0),
+	ROW(RDTSCP, UNDEFINED, 0),
+	ROW(INVPCID, UNDEFINED, 0),
+	ROW(VMFUNC, UNDEFINED, 0),
+	ROW(XSETBV, XSETBV, NEED_LENGTH),
+	/* All of VMX but VMCALL is consecutive. */
+	[VMX_EXIT_VMCLEAR... VMX_EXIT_VMXON] = {EXIT_UNDEFINED, 0, RCX, NULL},
 };
 
 /* The last exit cut short the delivery of an event: it is delivered again at the next entry. */
@@ -172,32 +177,45 @@ static void save_vectoring(struct vcpu *v)
 	__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
 }
 
+/* A number that no row has, or one with flags: of those only the failure of an entry is ever due. */
+static void decode_unusual(struct vm_exit *e)
+{
+	e->reason = EXIT_UNKNOWN;
+	e->info = 0;
+	if (!(e->raw & VMX_EXIT_ENTRY_FAILURE))
+		return;
+	e->reason = EXIT_ENTRY_FAILURE;
+	e->failure.error = e->raw & 0xffff;
+	e->failure.detail = vmread(VMCS_EXIT_QUALIFICATION);
+}
+
+static void decode_more(struct vcpu *v, struct vm_exit *e, const struct decode_row *row)
+{
+	if (row->needs & NEED_VECTORING)
+		save_vectoring(v);
+	if (row->needs & NEED_DECODE)
+		row->decode(v, e, vmread(VMCS_EXIT_QUALIFICATION));
+}
+
 static void decode_exit(struct vcpu *v, struct vm_exit *e)
 {
-	uint32_t raw = (uint32_t)vmread(VMCS_EXIT_REASON), basic = raw & 0xffff;
+	uint32_t raw = (uint32_t)vmread(VMCS_EXIT_REASON);
 	const struct decode_row *row;
 
 	v->rip = vmread(VMCS_GUEST_RIP);
 	e->raw = raw;
 	e->insn_len = 0;
-	if (UNLIKELY(raw & VMX_EXIT_ENTRY_FAILURE)) {
-		e->reason = EXIT_ENTRY_FAILURE;
-		e->failure.error = basic;
-		e->failure.detail = vmread(VMCS_EXIT_QUALIFICATION);
+	if (UNLIKELY(raw >= VMX_EXIT_COUNT)) {
+		decode_unusual(e);
 		return;
 	}
-	if (UNLIKELY(basic >= VMX_EXIT_COUNT)) {
-		e->reason = EXIT_UNKNOWN;
-		return;
-	}
-	row = &decode_table[basic];
+	row = &decode_table[raw];
 	e->reason = row->reason;
+	e->info = (uint32_t)v->gpr[row->info];
 	if (row->needs & NEED_LENGTH)
 		e->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
-	if (row->needs & NEED_VECTORING)
-		save_vectoring(v);
-	if (row->decode)
-		row->decode(v, e, vmread(VMCS_EXIT_QUALIFICATION));
+	if (row->needs & ~NEED_LENGTH)
+		decode_more(v, e, row);
 }
 
 /* RIP, the shadow of STI or MOV SS, and a pending single step. */
@@ -205,7 +223,8 @@ void vmx_instruction_done(struct vcpu *v, uint64_t rip)
 {
 	uint64_t shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	vcpu_rip_write(v, rip);
+	v->rip = rip;
+	vmwrite(VMCS_GUEST_RIP, rip);
 	if (UNLIKELY(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 			shadow & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
@@ -219,7 +238,7 @@ static void next_instruction(struct vcpu *v, const struct vm_exit *e)
 	uint64_t rip = v->rip + e->insn_len;
 
 	/* Only code in the low 4 GiB can be 32-bit code, whose IP wraps. */
-	if (UNLIKELY((rip ^ v->rip) >> 32) &&
+	if (UNLIKELY((uint32_t)rip < e->insn_len) &&
 		!(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS) & SEG_ATTR_L))
 		rip &= UINT32_MAX;
 	vmx_instruction_done(v, rip);
@@ -288,15 +307,13 @@ static void record(struct vcpu *v, const struct vm_exit *e)
 
 	entry->rip = v->rip;
 	entry->raw = e->raw;
-	entry->info = e->reason == EXIT_IO ? e->io.port
-		      : e->reason == EXIT_STAGE2
-			      ? (uint32_t)e->stage2.gpa
-			      : (uint32_t)v->gpr[e->reason == EXIT_CPUID ? RAX : RCX];
+	entry->info = e->info;
 	v->exits[e->reason]++;
 }
 
 void vmx_run(struct vcpu *v)
 {
+	const struct vcpu_hooks *hooks = v->hooks;
 	struct vmx_vcpu *x = v->vendor;
 	enum exit_action action;
 	struct vm_exit e;
@@ -304,35 +321,31 @@ void vmx_run(struct vcpu *v)
 
 	do {
 		if (UNLIKELY(__atomic_load_n(&v->attention, __ATOMIC_ACQUIRE))) {
-			if (!v->hooks->before_entry(v))
+			if (!hooks->before_entry(v))
 				return;
 			if (v->event.valid)
 				inject(&v->event);
 			update_windows(v, x);
 		}
-		if (v->rip_dirty) {
-			vmwrite(VMCS_GUEST_RIP, v->rip);
-			v->rip_dirty = false;
-		}
 		timing_enter(&v->timing);
 		entered = vmx_enter(v, x, v->launched);
-		if (UNLIKELY(entered == VMX_ABORTED)) {
-			take_back(v);
-			action = ACT_RESUME;
-			continue;
-		}
-		if (UNLIKELY(entered == VMX_NOT_ENTERED)) {
-			e.raw = VMX_EXIT_ENTRY_FAILURE;
-			e.reason = EXIT_ENTRY_FAILURE;
-			e.failure.error = 0;
-			e.failure.detail = vmread(VMCS_INSN_ERROR);
-		} else {
+		if (LIKELY(entered == VMX_ENTERED)) {
 			timing_exit(&v->timing);
 			v->launched = true;
 			decode_exit(v, &e);
+		} else if (entered == VMX_ABORTED) {
+			take_back(v);
+			action = ACT_RESUME;
+			continue;
+		} else {
+			e.raw = VMX_EXIT_ENTRY_FAILURE;
+			e.reason = EXIT_ENTRY_FAILURE;
+			e.info = 0;
+			e.failure.error = 0;
+			e.failure.detail = vmread(VMCS_INSN_ERROR);
 		}
 		record(v, &e);
-		action = v->hooks->exit[e.reason](v, &e);
+		action = hooks->exit[e.reason](v, &e);
 		if (action == ACT_NEXT)
 			next_instruction(v, &e);
 	} while (action != ACT_LEAVE);

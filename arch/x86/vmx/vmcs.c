@@ -279,7 +279,8 @@ void vmx_state_set(struct vcpu *v, const struct vcpu_state *s)
 	write_cr4_fields(s->cr4);
 	write_efer(s->efer);
 	write_cr2(s->cr2);
-	vcpu_rip_write(v, s->rip);
+	v->rip = s->rip;
+	vmwrite(VMCS_GUEST_RIP, s->rip);
 }
 
 void vmx_state_get(struct vcpu *v, struct vcpu_state *s)
