@@ -68,19 +68,31 @@ static void stop_guest(struct check *check, unsigned index, enum config_error co
 
 /* ---- The machine and images ------------------------------------------------------------------ */
 
+/* What keeps an existing CPU from being used; NULL: nothing that is known. */
+static const char *cpu_problem(const struct check *check, unsigned cpu)
+{
+	return check->facts->cpu_problem ? check->facts->cpu_problem(check->facts->context, cpu)
+					 : NULL;
+}
+
 static void check_machine(struct check *check)
 {
 	const struct config_number *cpu = &check->config->machine.housekeeping;
+	bool absent = check->facts->cpu_count && cpu->value >= check->facts->cpu_count;
+	const char *problem = NULL;
 	char number[SIZE_TEXT], last[SIZE_TEXT];
 
 	check->verdict->housekeeping = (uint32_t)cpu->value;
-	if (!check->facts->cpu_count || cpu->value < check->facts->cpu_count)
+	if (!absent && cpu->value)
+		problem = cpu_problem(check, (unsigned)cpu->value);
+	if (!absent && !problem)
 		return;
 	check->verdict->housekeeping = 0;
 	number_text(number, cpu->value);
 	number_text(last, check->facts->cpu_count - 1);
-	config_errors_add(check->errors, CONFIG_HOUSEKEEPING_ABSENT, cpu->at,
-		"machine.housekeeping", number, last, NULL);
+	config_errors_add(check->errors,
+		absent ? CONFIG_HOUSEKEEPING_ABSENT : CONFIG_HOUSEKEEPING_UNUSABLE, cpu->at,
+		"machine.housekeeping", number, absent ? last : problem, NULL);
 }
 
 static void check_file(
@@ -156,6 +168,9 @@ static void check_guest_cpus(struct check *check, unsigned index)
 			stop_guest(check, index, CONFIG_CPU_REPEATED, cpu->at, number, NULL);
 		else if (cpu_count && cpu->number >= cpu_count)
 			stop_guest(check, index, CONFIG_CPU_ABSENT, cpu->at, number, last);
+		else if (cpu_problem(check, cpu->number))
+			stop_guest(check, index, CONFIG_CPU_UNUSABLE, cpu->at, number,
+				cpu_problem(check, cpu->number));
 		else if (cpu->number == check->verdict->housekeeping)
 			tell_guest(check, index, CONFIG_WARN_HOUSEKEEPING_SHARED, cpu->at,
 				(const char *const[3]){number});

@@ -11,7 +11,9 @@
 #define CONFIG_MEMORY_UNIT MIB(2) /* guest memory is a multiple of it */
 
 struct config_machine_facts {
-	unsigned cpu_count;    /* enabled CPUs; 0: unknown, not checked */
+	unsigned cpu_count; /* enabled CPUs; 0: unknown, not checked */
+	/* Why this one of them cannot be used, in words; NULL: it can. The function NULL: not checked. */
+	const char *(*cpu_problem)(void *context, unsigned cpu);
 	uint64_t memory_bytes; /* what guests can have together; 0: unknown, not checked */
 	/*
 	 * 0 and the size, E_NOENT, or another status if it cannot be read. NULL: files are not

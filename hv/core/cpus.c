@@ -16,10 +16,11 @@
 struct cpu_work {
 	struct timer_queue timers;
 	struct guest *guest; /* atomic: set by housekeeping, cleared by the CPU */
-	bool usable;
+	const char *problem; /* why it cannot run guests; NULL: it can, if it has started */
 };
 
 static struct cpu_work work[CPUS_MAX];
+static unsigned enabled; /* CPUs that the firmware lists as such: all that a config may name */
 const struct virt_ops *cpus_virt;
 
 static struct cpu_work *my_work(void)
@@ -98,7 +99,7 @@ static void cpu_idle(const uint32_t *wake)
 static bool has_itlb_multihit(void)
 {
 	uint64_t capabilities = 0;
-	bool intel = cpuid(0, 0).ecx == 0x6c65746e;
+	bool intel = cpuid(CPUID_LEAF_VENDOR, 0).ecx == CPUID_VENDOR_INTEL_ECX;
 
 	if (!intel)
 		return false;
@@ -112,48 +113,56 @@ static void say_guest(const struct vm *vm, const char *text)
 	log_line("%s: %s", vm->name, text);
 }
 
+static void choose_page_sizes(void)
+{
+	vm_host.page_sizes = PT_4K;
+	if (has_itlb_multihit()) {
+		log_line(
+			"this CPU has the iTLB multihit erratum: guests are mapped in 4 KiB pages");
+		return;
+	}
+	vm_host.page_sizes |= vm_host.caps.page_2m ? PT_2M : 0;
+	vm_host.page_sizes |= vm_host.caps.page_1g ? PT_1G : 0;
+}
+
 int cpus_init(void)
 {
 	const char *reason = "";
-	int status = vmx_ops.cpu_check(&vm_host.caps, &reason);
+	int status;
 
-	if (status != OK) {
-		log_line("no guest can run: %s", reason);
-		return status;
-	}
-	cpus_virt = &vmx_ops;
+	/* Housekeeping needs these whether guests can run or not. */
 	vm_host.poll = housekeeping_poll;
 	vm_host.idle = cpu_idle;
 	vm_host.timer_arm = cpu_timer_arm;
 	vm_host.kick = cpus_kick;
 	vm_host.this_cpu = my_index;
 	vm_host.say = say_guest;
-	vm_host.page_sizes = PT_4K;
-	if (has_itlb_multihit()) {
-		log_line("this CPU has the iTLB multihit erratum: guests are mapped in 4 KiB pages");
-	} else {
-		vm_host.page_sizes |= vm_host.caps.page_2m ? PT_2M : 0;
-		vm_host.page_sizes |= vm_host.caps.page_1g ? PT_1G : 0;
-	}
 	if (irq_set_handler(VECTOR_TIMER, on_timer) != OK ||
 		irq_set_handler(VECTOR_KICK, on_kick) != OK)
 		panic("the hypervisor's own interrupt vectors are taken");
+	status = vmx_ops.cpu_check(&vm_host.caps, &reason);
+	if (status != OK) {
+		log_line("no guest can run: %s", reason);
+		return status;
+	}
+	cpus_virt = &vmx_ops;
+	choose_page_sizes();
 	return OK;
 }
 
-static bool enable_virt(void)
+static void enable_virt(void)
 {
 	struct cpu *cpu = this_cpu();
 	struct virt_caps caps;
 	const char *reason = "";
 
-	if (cpus_virt && cpus_virt->cpu_check(&caps, &reason) == OK &&
-		cpus_virt->cpu_enable(cpu->index, &reason) == OK) {
-		__atomic_store_n(&my_work()->usable, true, __ATOMIC_RELEASE);
-		return true;
-	}
+	if (!cpus_virt)
+		return; /* said once, by cpus_init() */
+	if (cpus_virt->cpu_check(&caps, &reason) == OK &&
+		cpus_virt->cpu_enable(cpu->index, &reason) == OK)
+		return;
 	log_line("CPU %u cannot run guests: %s", cpu->index, reason);
-	return false;
+	__atomic_store_n(&my_work()->problem, reason, __ATOMIC_RELEASE);
 }
 
 static unsigned arrived;
@@ -171,18 +180,30 @@ void cpus_start(void)
 	unsigned others;
 
 	enable_virt();
-	others = smp_start(&machine.bi, log_line) - 1;
+	others = smp_start(&machine.bi, log_line, &enabled) - 1;
 	/* Each one only has VMXON left to do: this ends at once. */
 	while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < others)
 		cpu_relax();
+}
+
+unsigned cpus_count(void)
+{
+	return enabled;
+}
+
+const char *cpus_problem(unsigned cpu)
+{
+	if (!cpu_get(cpu))
+		return "it did not start";
+	return __atomic_load_n(&work[cpu].problem, __ATOMIC_ACQUIRE);
 }
 
 unsigned cpus_usable(void)
 {
 	unsigned n = 0;
 
-	while (n < cpu_count() && __atomic_load_n(&work[n].usable, __ATOMIC_ACQUIRE))
-		n++;
+	for (unsigned i = 0; cpus_virt && i < cpu_count(); i++)
+		n += cpus_problem(i) == NULL;
 	return n;
 }
 
@@ -205,10 +226,11 @@ void cpus_loop(void)
 	struct cpu_work *w = my_work();
 	uint32_t wake;
 
-	housekeeping_start_cpu();
 	for (;;) {
-		struct guest *g = __atomic_load_n(&w->guest, __ATOMIC_ACQUIRE);
+		struct guest *g;
 
+		housekeeping_poll(); /* may give this CPU a guest */
+		g = __atomic_load_n(&w->guest, __ATOMIC_ACQUIRE);
 		if (g) {
 			guests_run(g);
 			__atomic_store_n(&w->guest, NULL, __ATOMIC_RELEASE);

@@ -18,12 +18,15 @@
 /* Frames a guest costs beside its RAM: tables, devices, vCPU. Kept back when memory is checked. */
 #define OVERHEAD_CHUNKS 4u
 
-/* A guest that fails again at once is restarted after 100 ms, 200 ms, ... at most 10 s. */
+/* A guest that ends again at once is restarted after 100 ms, 200 ms, ... at most 10 s. */
 #define RESTART_DELAY_NS     (100 * NS_PER_MS)
 #define RESTART_DELAY_MAX_NS (10 * NS_PER_SEC)
 #define RESTART_SETTLED_NS   (10 * NS_PER_SEC)
 
-#define OUTPUT_WAIT_NS       NS_PER_SEC
+/* A reboot is no failure: so many in a row are not delayed. */
+#define RESTART_FREE_RESETS 4u
+
+#define OUTPUT_WAIT_NS NS_PER_SEC
 
 static struct config config;
 static struct config_errors errors;
@@ -74,14 +77,21 @@ static int file_size(void *context, const char *path, uint64_t *size)
 	return f->status == 0 ? OK : E_FAULT;
 }
 
+static const char *cpu_problem(void *context, unsigned cpu)
+{
+	(void)context;
+	return cpus_problem(cpu);
+}
+
 static void read_config(void)
 {
 	const struct config_machine_facts facts = {
-		.cpu_count = cpus_usable(),
-		.memory_bytes =
-			(frame_free_chunks(&host_frames) - MIN(frame_free_chunks(&host_frames),
-								   (uint64_t)OVERHEAD_CHUNKS)) *
-			CHUNK_SIZE,
+		.cpu_count = cpus_count(),
+		.cpu_problem = cpu_problem,
+		.memory_bytes = (frame_free_chunks(&host_frames) -
+					MIN(frame_free_chunks(&host_frames),
+						(uint64_t)OVERHEAD_CHUNKS)) *
+				CHUNK_SIZE,
 		.file_size = file_size,
 	};
 	int status = config_parse(&config, CONFIG_NAME, phys_to_virt(machine.bi.config),
@@ -143,6 +153,8 @@ static void make_guest(unsigned index)
 	}
 	ring_init(&g->out, out, OUT_RING_PAGES * PAGE_SIZE);
 	ring_init(&g->in, in, IN_RING_PAGES * PAGE_SIZE);
+	if (!cpus_virt)
+		return; /* the reason has been said, for all of them */
 	if (verdict.guest_bad[index]) {
 		log_line("%s is not started: its config has a mistake", g->name);
 		return;
@@ -195,7 +207,6 @@ void guests_run(struct guest *g)
 		return;
 	}
 	g->vm = vm;
-	g->started = tsc_now_ns();
 	set_state(g, GUEST_RUNNING);
 	log_line("%s started: %lu MiB, CPU %u, built in %lu us", g->name,
 		(unsigned long)(vm->ram_size >> 20), g->params.cpus[0],
@@ -226,17 +237,23 @@ static bool wants_restart(const struct guest *g)
 	}
 }
 
+/* A guest that ends soon after each start, however it does that, must not keep housekeeping and console busy. */
 static ns_t restart_delay(struct guest *g, ns_t now)
 {
-	ns_t delay = RESTART_DELAY_NS;
+	unsigned ends;
 
-	if (!failed(g) || now - g->started >= RESTART_SETTLED_NS) {
-		g->fast_failures = 0;
-		return g->restart_wanted || g->stop.kind == STOP_RESET ? 0 : delay;
+	if (now - g->started >= RESTART_SETTLED_NS)
+		g->fast_ends = 0;
+	ends = g->fast_ends++;
+	if (g->restart_wanted)
+		return 0;
+	if (g->stop.kind == STOP_RESET) {
+		if (ends < RESTART_FREE_RESETS)
+			return 0;
+		ends -= RESTART_FREE_RESETS;
 	}
-	delay <<= MIN(g->fast_failures, 10u);
-	g->fast_failures++;
-	return MIN(delay, RESTART_DELAY_MAX_NS);
+	ends = MIN(ends, 10u);
+	return MIN(RESTART_DELAY_NS << ends, RESTART_DELAY_MAX_NS);
 }
 
 /* Clear away what a run left, and say how it ended. */
@@ -250,7 +267,8 @@ static void end_run(struct guest *g, ns_t now)
 		vm_destroy(vm);
 	} else if (g->stop.kind == STOP_NONE) {
 		g->stop.kind = STOP_FAILED;
-		fmt_string(g->stop.text, sizeof(g->stop.text), "could not be started: %s", g->error);
+		fmt_string(
+			g->stop.text, sizeof(g->stop.text), "could not be started: %s", g->error);
 	}
 	if (wants_restart(g)) {
 		log_line("%s stopped: %s; it is started again", g->name, g->stop.text);
@@ -288,8 +306,8 @@ static void start_if_possible(struct guest *g, ns_t now)
 	g->stop = (struct vm_stop){0};
 	g->error[0] = '\0';
 	g->vm = NULL;
-	g->starts++;
 	g->started = now;
+	g->starts++;
 	set_state(g, GUEST_STARTING);
 	cpus_assign(cpu, g);
 }
@@ -338,7 +356,7 @@ static bool any_in(uint32_t states)
 bool guests_all_stopped(void)
 {
 	return !any_in(1u << GUEST_WAITING | 1u << GUEST_DUE | 1u << GUEST_STARTING |
-		1u << GUEST_RUNNING | 1u << GUEST_ENDED);
+		       1u << GUEST_RUNNING | 1u << GUEST_ENDED);
 }
 
 bool guests_changing(void)
@@ -363,8 +381,9 @@ void guests_list(void)
 		const struct guest *g = &guests[i];
 		uint32_t state = state_of(g);
 
-		log_line("%-20s %-9s %5u %7luM %7lu  %s", g->name, names[state], g->params.cpus[0],
-			(unsigned long)(g->params.memory >> 20), (unsigned long)g->starts,
+		log_line("%-20s %-9s %5u %7luM %7lu  %s", g->name, names[state],
+			g->config->cpus.cpu[0].number,
+			(unsigned long)(g->config->memory.value >> 20), (unsigned long)g->starts,
 			g->stop.text);
 	}
 }
@@ -372,7 +391,10 @@ void guests_list(void)
 void guests_kill(struct guest *g)
 {
 	switch (state_of(g)) {
-	case GUEST_RUNNING: vm_stop(g->vm, STOP_KILLED, "killed"); break;
+	case GUEST_RUNNING:
+		g->restart_wanted = false;
+		vm_stop(g->vm, STOP_KILLED, "killed");
+		break;
 	case GUEST_STARTING: log_line("%s is being started: try again", g->name); break;
 	case GUEST_WAITING:
 	case GUEST_DUE:
@@ -404,7 +426,10 @@ void guests_restart(struct guest *g)
 		g->start_at = 0;
 		set_state(g, GUEST_DUE);
 		break;
-	case GUEST_REFUSED: log_line("%s has a mistake in its config", g->name); break;
+	case GUEST_REFUSED:
+		log_line("%s cannot be started: %s", g->name,
+			cpus_virt ? "its config has a mistake" : "this machine can run no guest");
+		break;
 	default: log_line("%s is being started", g->name); break;
 	}
 }

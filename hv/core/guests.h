@@ -14,12 +14,12 @@
 #include "hv/vm/vm.h"
 
 enum guest_state {
-	GUEST_REFUSED,  /* its config has a mistake */
+	GUEST_REFUSED,  /* its config has a mistake, or no guest can run here */
 	GUEST_WAITING,  /* for the guest named by `after` */
 	GUEST_DUE,      /* to be started at start_at */
 	GUEST_STARTING, /* its CPU builds it */
 	GUEST_RUNNING,
-	GUEST_ENDED,    /* its CPU is done with it; to be cleared away */
+	GUEST_ENDED, /* its CPU is done with it; to be cleared away */
 	GUEST_STOPPED,
 };
 
@@ -28,17 +28,17 @@ struct guest {
 	const char *name;
 	uint32_t state; /* enum guest_state, atomic */
 	unsigned index;
-	struct vm *vm;          /* STARTING to ENDED; valid for others while RUNNING */
+	struct vm *vm; /* STARTING to ENDED; valid for others while RUNNING */
 	struct vm_params params;
-	struct vm_stop stop;    /* how the last run ended */
+	struct vm_stop stop;     /* how the last run ended */
 	char error[VM_TEXT_MAX]; /* why it could not be built */
-	struct ring out, in;    /* console */
+	struct ring out, in;     /* console */
 	uint64_t dropped;
-	ns_t start_at, started, ended_at;
-	unsigned fast_failures; /* in a row, for the restart delay */
+	ns_t start_at, started, ended_at; /* by the clock of the housekeeping CPU */
+	unsigned fast_ends;               /* in a row, for the restart delay */
 	uint64_t starts;
-	bool restart_wanted;    /* from the keyboard */
-	uint64_t start_ticks;   /* TSC ticks from the decision to the first entry */
+	bool restart_wanted;  /* from the keyboard */
+	uint64_t start_ticks; /* TSC ticks from the decision to the first entry */
 };
 
 /* Read the config, say what is wrong with it, make the guests. */

@@ -12,11 +12,11 @@
 #include "hv/mm/memory.h"
 
 /* The UART takes 16 bytes in 1.4 ms; a person does not notice 10 ms. */
-#define TICK_BUSY_NS   NS_PER_MS
-#define TICK_IDLE_NS   (10 * NS_PER_MS)
-#define INPUT_MAX      16u /* bytes per slice */
-#define OUTPUT_PIECE   64u
-#define FLUSH_MAX_NS   (2 * NS_PER_SEC)
+#define TICK_BUSY_NS NS_PER_MS
+#define TICK_IDLE_NS (10 * NS_PER_MS)
+#define INPUT_MAX    16u /* bytes per slice */
+#define OUTPUT_PIECE 64u
+#define FLUSH_MAX_NS (2 * NS_PER_SEC)
 
 static struct console console;
 static struct timer tick;
@@ -44,8 +44,7 @@ static void send_output(ns_t now)
 		}
 		if (pending_used == 0)
 			return;
-		taken = uart_tx(
-			pending + pending_sent, (unsigned)(pending_used - pending_sent));
+		taken = uart_tx(pending + pending_sent, (unsigned)(pending_used - pending_sent));
 		pending_sent += taken;
 		if (taken == 0)
 			return;
@@ -153,25 +152,18 @@ void housekeeping_poll(void)
 {
 	bool busy;
 
-	if (this_cpu()->index != my_cpu || !__atomic_load_n(&due, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&due, __ATOMIC_ACQUIRE) || this_cpu()->index != my_cpu)
 		return;
 	due = false;
 	slice();
 	busy = output_waits() || guests_changing();
-	vm_host.timer_arm(&tick,
-		tsc_at_ns(tsc_now_ns() + (busy ? TICK_BUSY_NS : TICK_IDLE_NS)));
+	vm_host.timer_arm(&tick, tsc_at_ns(tsc_now_ns() + (busy ? TICK_BUSY_NS : TICK_IDLE_NS)));
 }
 
 void housekeeping_wake(void)
 {
 	__atomic_store_n(&due, true, __ATOMIC_RELEASE);
 	cpus_kick(my_cpu);
-}
-
-void housekeeping_start_cpu(void)
-{
-	if (this_cpu()->index == my_cpu)
-		due = true;
 }
 
 void housekeeping_end_output(unsigned guest)
@@ -197,4 +189,6 @@ void housekeeping_init(void)
 		if (console_add_source(&console, g->name, &g->out, &g->dropped) != (int)i + 1)
 			panic("console sources and guests are numbered differently");
 	}
+	/* Its CPU may have been in its loop for long, with nothing to do yet. */
+	housekeeping_wake();
 }

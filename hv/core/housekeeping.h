@@ -8,10 +8,8 @@
 
 #include "hv/lib/types.h"
 
-/* Boot CPU, after guests_init(): console sources, focus. */
+/* Boot CPU, after guests_init(): console sources, focus; then starts it on its CPU. */
 void housekeeping_init(void);
-/* On each CPU as it enters its loop; the housekeeping CPU starts its timer. */
-void housekeeping_start_cpu(void);
 /* Do what is due, if this is the housekeeping CPU; cheap otherwise. */
 void housekeeping_poll(void);
 /* Something has changed that housekeeping should see now; any CPU. */

@@ -24,9 +24,9 @@ static void start_clocks(void)
 		panic("the local APIC cannot be used");
 	if (host_lapic_timer_calibrate() != OK)
 		panic("the local APIC's timer does not count");
-	log_line("TSC %lu.%03lu MHz (%s), LAPIC in %s mode",
-		(unsigned long)(tsc_hz() / 1000000), (unsigned long)(tsc_hz() / 1000 % 1000),
-		tsc_source(), host_lapic_is_x2apic() ? "x2APIC" : "xAPIC");
+	log_line("TSC %lu.%03lu MHz (%s), LAPIC in %s mode", (unsigned long)(tsc_hz() / 1000000),
+		(unsigned long)(tsc_hz() / 1000 % 1000), tsc_source(),
+		host_lapic_is_x2apic() ? "x2APIC" : "xAPIC");
 }
 
 void hv_main(const struct bootinfo *phys_bi)

@@ -168,6 +168,8 @@ static const struct {
 
 	{CONFIG_HOUSEKEEPING_ABSENT, "[machine]\nhousekeeping = 4",
 		"2:16: machine.housekeeping: CPU 4 does not exist, the machine has CPUs 0 to 3; CPU 0 is used"},
+	{CONFIG_HOUSEKEEPING_UNUSABLE, "[machine]\nhousekeeping = 3",
+		"2:16: machine.housekeeping: CPU 3 cannot be used: it did not start; CPU 0 is used"},
 	{CONFIG_FILE_MISSING, PATH("absent"), "4:10: image.i: initrd: there is no file \"absent\""},
 	{CONFIG_FILE_UNREADABLE, PATH("broken"),
 		"4:10: image.i: initrd: file \"broken\" cannot be read"},
@@ -176,6 +178,8 @@ static const struct {
 		"4:9: guest.g: there is no image \"debain\"; did you mean \"debian\"?"},
 	{CONFIG_CPU_ABSENT, IMAGE "[guest.g]\nimage = \"i\"\ncpus = [4]\nmemory = \"64M\"",
 		"6:9: guest.g: CPU 4 does not exist, the machine has CPUs 0 to 3"},
+	{CONFIG_CPU_UNUSABLE, IMAGE "[guest.g]\nimage = \"i\"\ncpus = [3]\nmemory = \"64M\"",
+		"6:9: guest.g: CPU 3 cannot be used: it did not start"},
 	{CONFIG_CPU_TAKEN, IMAGE GUEST "[guest.web]\nimage = \"i\"\ncpus = [1]\nmemory = \"64M\"",
 		"10:9: guest.web: CPU 1 is also given to guest.g"},
 	{CONFIG_CPUS_SMP, IMAGE "[guest.g]\nimage = \"i\"\ncpus = [1,2]\nmemory = \"64M\"",
@@ -231,10 +235,21 @@ static int file_size(void *context, const char *path, uint64_t *size_bytes)
 	return 0;
 }
 
+static bool cpu_3_broken;
+
+static const char *cpu_problem(void *context, unsigned cpu)
+{
+	(void)context;
+	assert_true(cpu < 4);
+	return cpu == 3 && cpu_3_broken ? "it did not start" : NULL;
+}
+
 static void run(const char *text)
 {
-	const struct config_machine_facts facts = {
-		.cpu_count = 4, .memory_bytes = GIB(1), .file_size = file_size};
+	const struct config_machine_facts facts = {.cpu_count = 4,
+		.cpu_problem = cpu_problem,
+		.memory_bytes = GIB(1),
+		.file_size = file_size};
 
 	if (config_parse(&config, "f", text, strlen(text), &errors) == 0)
 		config_check(&config, &facts, &verdict, &errors);
@@ -257,7 +272,10 @@ static void each_mistake_has_its_line(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		char expected[512] = "";
 
+		cpu_3_broken = cases[i].code == CONFIG_CPU_UNUSABLE ||
+			       cases[i].code == CONFIG_HOUSEKEEPING_UNUSABLE;
 		run(cases[i].text);
+		cpu_3_broken = false;
 		if (cases[i].line)
 			snprintf(expected, sizeof(expected), "f:%s", cases[i].line);
 		assert_string_equal(line(0), expected);

@@ -23,9 +23,9 @@ struct cpu *cpu_get(unsigned index)
 
 void cpu_add(struct cpu *cpu)
 {
-	CHECK(cpu->index == count && count < CPUS_MAX);
-	cpus[count] = cpu;
-	__atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
+	CHECK(cpu->index >= count && cpu->index < CPUS_MAX);
+	cpus[cpu->index] = cpu;
+	__atomic_store_n(&count, cpu->index + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&cpu->counted, true, __ATOMIC_RELEASE);
 }
 

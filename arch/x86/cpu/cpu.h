@@ -49,7 +49,7 @@ struct trap_frame;
 
 struct cpu {
 	struct cpu *self; /* must be first: gs_self() */
-	uint32_t index;   /* 0 is the boot CPU; dense */
+	uint32_t index;   /* 0 is the boot CPU, the others in firmware order */
 	uint32_t apic_id;
 	bool counted; /* by cpu_add() */
 
@@ -77,7 +77,7 @@ static inline struct cpu *this_cpu(void)
 	return gs_self();
 }
 
-/* The number of CPUs that came up, and each of them by index; NULL beyond. */
+/* One more than the highest index, and each CPU by index; NULL for one that did not start, and beyond. */
 unsigned cpu_count(void);
 struct cpu *cpu_get(unsigned index);
 

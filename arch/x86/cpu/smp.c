@@ -106,12 +106,12 @@ static struct cpu *make_cpu(unsigned index, uint32_t apic_id)
 }
 
 /*
- * Start the CPU with this APIC ID; false if memory ran out. A CPU that fails leaves its area to
+ * Start the CPU with this APIC ID; false if no other can be started either. A CPU that fails leaves its area to
  * the next.
  */
-static bool start_cpu(hpa_t page, uint32_t apic_id, struct cpu **spare, smp_say *say)
+static bool start_cpu(
+	hpa_t page, unsigned index, uint32_t apic_id, struct cpu **spare, smp_say *say)
 {
-	unsigned index = cpu_count();
 	struct cpu *cpu = *spare ? *spare : make_cpu(index, apic_id);
 	uint32_t cr3;
 
@@ -123,11 +123,12 @@ static bool start_cpu(hpa_t page, uint32_t apic_id, struct cpu **spare, smp_say 
 		say("the image lies above 4 GiB: other CPUs cannot be started");
 		return false;
 	}
+	cpu->index = index;
 	cpu->apic_id = apic_id;
 	*spare = cpu;
 	fill_trampoline(page, cr3, cpu);
 	if (!start_one(page, cpu)) {
-		say("the CPU with APIC ID %u did not start: going on without it", apic_id);
+		say("CPU %u (APIC ID %u) did not start: going on without it", index, apic_id);
 		return true;
 	}
 	*spare = NULL;
@@ -136,31 +137,39 @@ static bool start_cpu(hpa_t page, uint32_t apic_id, struct cpu **spare, smp_say 
 	return true;
 }
 
-unsigned smp_start(const struct bootinfo *bi, smp_say *say)
+unsigned smp_start(const struct bootinfo *bi, smp_say *say, unsigned *enabled)
 {
 	const struct bootinfo_cpu *cpus = phys_to_virt(bi->cpus);
 	uint32_t id_limit = host_lapic_is_x2apic() ? UINT32_MAX : 255;
+	unsigned index = 1, running = 1;
+	bool possible = bi->trampoline != 0;
 	struct cpu *spare = NULL;
 
+	if (!possible)
+		say("no memory below 1 MiB: other CPUs cannot be started");
 	for (unsigned i = 0; i < bi->cpu_count; i++) {
-		if (!(cpus[i].flags & BOOT_CPU_ENABLED) || cpus[i].apic_id == this_cpu()->apic_id)
+		uint32_t id = cpus[i].apic_id;
+
+		if (!(cpus[i].flags & BOOT_CPU_ENABLED) || id == this_cpu()->apic_id)
 			continue;
-		if (cpu_count() == CPUS_MAX || cpus[i].apic_id >= id_limit) {
-			say("the CPU with APIC ID %u cannot be used", cpus[i].apic_id);
-			continue;
-		}
-		if (!start_cpu(bi->trampoline, cpus[i].apic_id, &spare, say))
-			break;
+		if (index >= CPUS_MAX || id >= id_limit)
+			say("CPU %u (APIC ID %u) cannot be used", index, id);
+		else if (possible)
+			possible = start_cpu(bi->trampoline, index, id, &spare, say);
+		running += cpu_get(index) != NULL;
+		index++;
 	}
 	host_map_start_done();
-	memset(phys_to_virt(bi->trampoline), 0, PAGE_SIZE);
-	return cpu_count();
+	if (bi->trampoline)
+		memset(phys_to_virt(bi->trampoline), 0, PAGE_SIZE);
+	*enabled = index;
+	return running;
 }
 
 void smp_nmi_others(void)
 {
 	for (unsigned i = 0; i < cpu_count(); i++) {
-		if (cpu_get(i) != this_cpu())
+		if (cpu_get(i) && cpu_get(i) != this_cpu())
 			host_lapic_send_nmi(cpu_get(i)->apic_id);
 	}
 }
