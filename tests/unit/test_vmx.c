@@ -460,6 +460,23 @@ static void single_step(void **state)
 	assert_int_equal(fake_vmcs_get(VMCS_GUEST_PENDING_DEBUG), 0);
 }
 
+static void steps_over_sti(struct vcpu *v)
+{
+	(void)v;
+	fake_exit_exception(INFO(EVENT_EXCEPTION, EXC_DB), 0, DR6_BS);
+	fake_vmcs_set(VMCS_GUEST_RFLAGS, RFLAGS_RESERVED | RFLAGS_IF | RFLAGS_TF);
+	fake_vmcs_set(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_STI);
+	fake_vmcs_set(VMCS_GUEST_PENDING_DEBUG, 0);
+}
+
+/* The fake's entry checks are the test: without BS the CPU refuses the next entry. */
+static void single_step_over_sti(void **state)
+{
+	(void)state;
+	world_run(steps_over_sti, ACT_RESUME);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_PENDING_DEBUG), PENDING_DEBUG_BS);
+}
+
 static void rip_wraps_outside_64bit_code(void **state)
 {
 	(void)state;
@@ -725,6 +742,7 @@ int main(void)
 		TEST(step_over),
 		TEST(step_over_clears_the_shadow),
 		TEST(single_step),
+		TEST(single_step_over_sti),
 		TEST(rip_wraps_outside_64bit_code),
 		TEST(windows),
 		TEST(nmi_window_behind_sti),

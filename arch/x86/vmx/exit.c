@@ -34,6 +34,19 @@ static void reblock_nmi(const struct vcpu *v)
 			vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 }
 
+/*
+ * A #DB that is intercepted does not leave its single step in the pending debug exceptions, as other exits do; but
+ * the entry after it wants to see it there while a shadow and TF last (SDM vol. 3, "Checks on Guest Non-Register
+ * State"). It is not delivered twice: the event that is injected takes its place.
+ */
+static void keep_single_step(void)
+{
+	if ((vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF) &&
+		(vmread(VMCS_GUEST_INTERRUPTIBILITY) &
+			(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+}
+
 static void decode_exception(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
@@ -48,6 +61,8 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e, uint64_t qualifi
 		e->exception.error = (uint32_t)vmread(VMCS_EXIT_INTR_ERROR);
 	if ((info & INTR_INFO_NMI_UNBLOCK) && e->exception.vector != EXC_DF)
 		reblock_nmi(v);
+	if (e->exception.vector == EXC_DB)
+		keep_single_step();
 	if (e->exception.vector == EXC_NMI) {
 		e->reason = EXIT_NMI;
 		/* The exit left NMIs blocked: only the handler's IRET opens them again. */
