@@ -461,7 +461,7 @@ static void entry_state(void)
 				 "sti; inb $0x80; cli\n\t"
 				 "movl %%ss, %%eax; movl %%eax, %%ss; outb %%al, $0x80\n\t"
 				 "movl %%ss, %%eax; movl %%eax, %%ss; cpuid\n\t"
-				 "movl 0xfee00030, %%eax\n\t"
+				 "movabsl 0xfee00030, %%eax\n\t"
 				 "pushq $2; popfq"
 				 :
 				 : "r"(eflags[i])

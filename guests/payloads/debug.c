@@ -68,7 +68,7 @@ static void test_single_step(void)
 			 "step_begin: nop\n"
 			 "step_1: xorl %%eax, %%eax; step_2: cpuid\n"
 			 "step_3: outb %%al, $0x80\n"
-			 "step_4: movl 0xfee00030, %%eax\n"
+			 "step_4: movabsl 0xfee00030, %%eax\n"
 			 "step_5: movl $0x1b, %%ecx\n"
 			 "step_6: rdmsr\n"
 			 "step_end: pushfq; andq $~0x100, (%%rsp); popfq"
