@@ -200,8 +200,7 @@ struct vcpu_hooks {
 struct recorder_entry {
 	uint64_t rip;
 	uint32_t raw;
-	uint32_t
-		info; /* port, MSR number, CPUID leaf, low gpa: whatever the reason makes interesting */
+	uint32_t info; /* port, MSR number, CPUID leaf, low gpa: what the reason makes interesting */
 };
 
 struct vcpu {
