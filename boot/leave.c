@@ -69,7 +69,7 @@ static EFI_STATUS build_tables(struct loader *l)
 
 	if (EFI_ERROR(read_map(l)) || convert_map(l, &map))
 		return EFI_OUT_OF_RESOURCES;
-	p->levels = insn_read_cr4() & CR4_LA57 ? 5 : 4;
+	p->levels = 4;
 	p->gib_pages = insn_cpuid(CPUID_EXT_MAX).eax >= CPUID_EXT1 &&
 		       (insn_cpuid(CPUID_EXT1).edx & CPUID_EXT1_EDX_PAGE1GB);
 	p->max = boot_paging_bound(p, map.range, map.count, info->hv_size);
@@ -86,8 +86,16 @@ static EFI_STATUS build_tables(struct loader *l)
 static EFI_STATUS prepare(struct loader *l)
 {
 	uint64_t base;
-	EFI_STATUS status = firmware_alloc(STACK_SIZE, PAGE_SIZE, BOOT_MEM_LOADER, &base);
+	EFI_STATUS status;
 
+	/* The hypervisor's tables have four levels; only from outside of long mode could it change that. */
+	if (insn_read_cr4() & CR4_LA57) {
+		firmware_print(
+			"bulkhead: this firmware uses 5-level paging, which is not supported: "
+			"switch it off in setup\n");
+		return EFI_UNSUPPORTED;
+	}
+	status = firmware_alloc(STACK_SIZE, PAGE_SIZE, BOOT_MEM_LOADER, &base);
 	if (EFI_ERROR(status))
 		return status;
 	l->stack_top = base + STACK_SIZE;

@@ -135,8 +135,11 @@ static void put_registers(const struct trap_frame *f)
 /* Decide who prints: one CPU, once; itself again, briefly. Others halt. */
 static void claim(const char *format, va_list args)
 {
-	/* Not from the per-CPU area: that may be what is broken. */
-	uint32_t me = cpuid(CPUID_LEAF_FEATURES, 0).ebx >> 24, nobody = NOBODY;
+	/* Not from the per-CPU area: that may be what is broken. Leaf Bh has all 32 bits. */
+	uint32_t me = cpu_cpuid(CPUID_LEAF_TOPOLOGY, 0).edx, nobody = NOBODY;
+
+	if (!cpu_cpuid(CPUID_LEAF_TOPOLOGY, 0).ebx)
+		me = cpuid(CPUID_LEAF_FEATURES, 0).ebx >> 24;
 
 	cli();
 	if (__atomic_compare_exchange_n(
