@@ -118,7 +118,7 @@ def run_boot(test):
     if not re.search(r"^boot-test: (?!0 passed, 0 failed)", output, re.MULTILINE):
         raise Broken(f"there is no boot test {test}")
     reason = re.search(r"FAILED .*\n  (.*)", output)
-    return status != 0, reason.group(1) if reason else ""
+    return status != 0, reason.group(1)[:100] if reason else ""
 
 
 RUNNERS = {"unit": run_unit, "check": run_check, "boot": run_boot}
