@@ -15,7 +15,7 @@
 #define CONFIG_NAME     "bulkhead.toml"
 #define OUT_RING_PAGES  16u
 #define IN_RING_PAGES   1u
-/* Frames a guest costs beside its RAM: tables, devices, vCPU. Kept back when memory is checked. */
+/* What guests cost beside RAM and the last level of tables. Kept back when memory is checked. */
 #define OVERHEAD_CHUNKS 4u
 
 /* A guest that ends again at once is restarted after 100 ms, 200 ms, ... at most 10 s. */
@@ -83,15 +83,22 @@ static const char *cpu_problem(void *context, unsigned cpu)
 	return cpus_problem(cpu);
 }
 
+/* What guests can have: the rest is for their tables, which are many where all leaves are small, and devices. */
+static uint64_t memory_for_guests(void)
+{
+	uint64_t chunks = frame_free_chunks(&host_frames), kept = OVERHEAD_CHUNKS;
+
+	if (!(vm_host.page_sizes & PT_2M))
+		kept += chunks / 512 + 1;
+	return (chunks - MIN(chunks, kept)) * CHUNK_SIZE;
+}
+
 static void read_config(void)
 {
 	const struct config_machine_facts facts = {
 		.cpu_count = cpus_count(),
 		.cpu_problem = cpu_problem,
-		.memory_bytes = (frame_free_chunks(&host_frames) -
-					MIN(frame_free_chunks(&host_frames),
-						(uint64_t)OVERHEAD_CHUNKS)) *
-				CHUNK_SIZE,
+		.memory_bytes = memory_for_guests(),
 		.file_size = file_size,
 	};
 	int status = config_parse(&config, CONFIG_NAME, phys_to_virt(machine.bi.config),

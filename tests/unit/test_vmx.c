@@ -251,6 +251,9 @@ static void host_events(void **state)
 	raw_info = INFO(EVENT_EXCEPTION, EXC_MC);
 	assert_int_equal(world_run(exits_exception, ACT_LEAVE)->reason, EXIT_NMI);
 	assert_int_equal(fake.count[FAKE_HOST_MC], 1);
+	raw_reason = VMX_EXIT_ENTRY_MACHINE_CHECK | VMX_EXIT_ENTRY_FAILURE;
+	assert_int_equal(world_run(exits_raw, ACT_LEAVE)->reason, EXIT_ENTRY_FAILURE);
+	assert_int_equal(fake.count[FAKE_HOST_MC], 1);
 	raw_reason = VMX_EXIT_EXTERNAL_INTERRUPT;
 	world_run(exits_raw, ACT_LEAVE);
 	assert_int_equal(fake.count[FAKE_IRQ_WINDOW], 1);

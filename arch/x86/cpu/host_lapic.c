@@ -11,6 +11,12 @@
 #define PIC1_DATA 0x21u
 #define PIC2_DATA 0xa1u
 
+/*
+ * All vectors of ours are of the highest priority class; nothing below it is let in. A level-triggered line that
+ * firmware left unmasked in an I/O APIC and that nobody serves would come again after each EOI, for ever.
+ */
+#define TPR_BELOW_OURS ((VECTOR_TIMER & 0xf0u) - 0x10u)
+
 #define ICR_IDLE_POLLS 1000000u
 #define CALIBRATE_US   10000u
 
@@ -99,7 +105,7 @@ int host_lapic_init(void)
 		return status;
 	reg_write(APIC_SVR, APIC_SVR_ENABLE | VECTOR_SPURIOUS);
 	last_lvt = reg_read(APIC_VERSION) >> 16 & 0xff;
-	reg_write(APIC_TPR, 0);
+	reg_write(APIC_TPR, TPR_BELOW_OURS);
 	reg_write(APIC_LVT_LINT0, APIC_LVT_MASKED | APIC_DM_EXTINT);
 	reg_write(APIC_LVT_LINT1, APIC_DM_NMI);
 	reg_write(APIC_LVT_ERROR, VECTOR_ERROR);

@@ -47,10 +47,7 @@ static void reset_debug_registers(void)
 	write_dr6(DR6_RESET);
 }
 
-/*
- * What the previous owner left in predictors and in the L1 data cache must not serve the next one.
- */
-static void flush_speculation(void)
+void switch_flush(void)
 {
 	struct cpuid_regs max = cpuid(0, 0), features;
 
@@ -82,5 +79,5 @@ void switch_owner(uint64_t xcr0_allowed, bool has_tsc_aux)
 	write_cr2(0);
 	reset_debug_registers();
 	reset_extended_state(xcr0_allowed);
-	flush_speculation();
+	switch_flush();
 }

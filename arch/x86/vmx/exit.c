@@ -201,6 +201,8 @@ static void decode_unusual(struct vm_exit *e)
 		return;
 	e->reason = EXIT_ENTRY_FAILURE;
 	e->failure.error = e->raw & 0xffff;
+	if (e->failure.error == VMX_EXIT_ENTRY_MACHINE_CHECK)
+		host_machine_check(); /* the machine's, as in an exit for #MC */
 	e->failure.detail = vmread(VMCS_EXIT_QUALIFICATION);
 }
 
