@@ -59,8 +59,8 @@ struct bootinfo_cpu {
 struct bootinfo_framebuffer {
 	uint64_t base, size; /* base 0: none */
 	uint32_t width, height;
-	uint32_t pitch;        /* bytes from one line to the next */
-	uint32_t bgr;          /* 1: blue is the low byte, 0: red is; always 32 bits per pixel */
+	uint32_t pitch; /* bytes from one line to the next */
+	uint32_t bgr;   /* 1: blue is the low byte, 0: red is; always 32 bits per pixel */
 };
 
 struct bootinfo {

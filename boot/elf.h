@@ -11,7 +11,8 @@
 struct boot_elf {
 	uint64_t entry; /* virtual address, inside an executable segment */
 	uint64_t
-		size; /* bytes from virt_base to the end of the last segment with bss, whole pages */
+		/* bytes from virt_base to the end of the last segment with bss, whole pages */
+		size;
 };
 
 /*

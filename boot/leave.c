@@ -88,7 +88,10 @@ static EFI_STATUS prepare(struct loader *l)
 	uint64_t base;
 	EFI_STATUS status;
 
-	/* The hypervisor's tables have four levels; only from outside of long mode could it change that. */
+	/*
+	 * The hypervisor's tables have four levels; only from outside of long mode could it change
+	 * that.
+	 */
 	if (insn_read_cr4() & CR4_LA57) {
 		firmware_print(
 			"bulkhead: this firmware uses 5-level paging, which is not supported: "

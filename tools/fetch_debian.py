@@ -3,8 +3,8 @@
 
 usage: fetch_debian.py kernel|kernel-cloud|busybox OUT
 
-The package is downloaded but not installed. What is taken out of it is kept in .cache/ at the top of
-the tree under the package file's name, which changes with each update; nothing of it is ever
+The package is downloaded but not installed. What is taken out of it is kept in .cache/ at the top
+of the tree under the package file's name, which changes with each update; nothing of it is ever
 committed. Without a network the newest copy in the cache serves.
 """
 import fcntl

@@ -22,7 +22,7 @@
 #define ACPI_SMI_DISABLE      3
 #define ACPI_RESET_PORT       0xcf9u
 #define ACPI_RESET_VALUE      0x06
-#define ACPI_SLP_TYP_S5       5 /* what \_S5 in dsdt.asl tells the guest to write to PM1a_CNT.SLP_TYP */
+#define ACPI_SLP_TYP_S5       5 /* SLP_TYP of \_S5 in dsdt.asl */
 #define ACPI_CMOS_CENTURY     0x32
 #define ACPI_LAPIC_BASE       0xfee00000u
 #define ACPI_IOAPIC_BASE      0xfec00000u

@@ -24,10 +24,11 @@ struct cmos {
 	struct irq_line irq;
 	uint8_t index; /* as written, with the NMI mask in bit 7 */
 	uint8_t ram
-		[CMOS_RAM_SIZE]; /* registers A, B and alarms live here; time only while not running */
-	uint8_t flags;           /* register C without IRQF */
-	bool dividing;           /* the divider counts (DV = 010) */
-	bool running;            /* and the time is updated (SET = 0) */
+		/* registers A, B and alarms live here; time only while not running */
+		[CMOS_RAM_SIZE];
+	uint8_t flags;         /* register C without IRQF */
+	bool dividing;         /* the divider counts (DV = 010) */
+	bool running;          /* and the time is updated (SET = 0) */
 	uint8_t weekday_shift; /* what the guest's day of week is ahead of the calendar's, 0-6 */
 	ns_t divider_start;    /* when the divider was at 0, modulo 2^64 */
 	uint64_t clock_base;   /* clock value (cmos.c) at divider_start, modulo 2^64 */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Namespace of the virtual Q35: the PCI root, the ISA devices that stock kernels look for, and S5.
- * Fixed for every guest: CPUs and IOAPIC are in the MADT. Addresses repeat drivers/virt/acpi_tables.h
- * (the unit test compares them). Devices without a model here must not be named here.
+ * Fixed for every guest: CPUs and IOAPIC are in the MADT. Addresses repeat
+ * drivers/virt/acpi_tables.h (the unit test compares them). Devices without a model here must not
+ * be named here.
  */
 DefinitionBlock ("dsdt.aml", "DSDT", 2, "BULKHD", "BULKHEAD", 0x00000001)
 {
@@ -28,7 +29,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "BULKHD", "BULKHEAD", 0x00000001)
                     0, 0x0000, 0x0CF7, 0, 0x0CF8)
                 WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
                     0, 0x0D00, 0xFFFF, 0, 0xF300)
-                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable,
+                    ReadWrite,
                     0, 0xC0000000, 0xFEBFFFFF, 0, 0x3EC00000)
             })
 

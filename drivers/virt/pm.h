@@ -38,7 +38,8 @@ struct pm {
 	uint8_t apm[2];    /* APM_CNT, APM_STS */
 	uint8_t timer_msb; /* 23 or 31 */
 	uint64_t
-		timer_toggles; /* how often the most significant bit had toggled when last looked at */
+		/* how often the most significant bit had toggled when last looked at */
+		timer_toggles;
 };
 
 /* timer_32bit must agree with TMR_VAL_EXT in the FADT; the ICH9's own timer has 24 bits. */

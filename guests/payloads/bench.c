@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an exit costs, in TSC ticks as the guest sees them: a loop around an instruction that exits, minus the same
- * loop without it, the least of several rounds (the hypervisor's own timer disturbs some). Prints
- * `bench NAME TICKS` with one decimal. tests/bench/bench.py reads it.
+ * What an exit costs, in TSC ticks as the guest sees them: a loop around an instruction that exits,
+ * minus the same loop without it, the least of several rounds (the hypervisor's own timer disturbs
+ * some). Prints `bench NAME TICKS` with one decimal. tests/bench/bench.py reads it.
  */
 #include "arch/x86/defs/apic.h"
 #include "arch/x86/defs/msr.h"

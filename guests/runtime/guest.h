@@ -135,7 +135,9 @@ void time_arm(uint64_t tsc);
 
 /* ---- regs.c ---- */
 
-/* Switch SSE on and choose the values. */
+/*
+ * Switch SSE on and choose the values.
+ */
 void regs_init(uint64_t seed);
 /*
  * Load all GPRs and XMMs, leave the CPU (HLT with interrupts on, or OUT): the quadword that

@@ -12,7 +12,10 @@
 
 struct config_machine_facts {
 	unsigned cpu_count; /* enabled CPUs; 0: unknown, not checked */
-	/* Why this one of them cannot be used, in words; NULL: it can. The function NULL: not checked. */
+	/*
+	 * Why this one of them cannot be used, in words; NULL: it can. The function NULL: not
+	 * checked.
+	 */
 	const char *(*cpu_problem)(void *context, unsigned cpu);
 	uint64_t memory_bytes; /* what guests can have together; 0: unknown, not checked */
 	/*

@@ -10,13 +10,16 @@
 #include "hv/core/guests.h"
 
 /*
- * Fills in vm_host, then chooses and checks the backend on the boot CPU. When no guest can run: says why, returns
- * an error and leaves cpus_virt NULL; everything but guests works.
+ * Fills in vm_host, then chooses and checks the backend on the boot CPU. When no guest can run:
+ * says why, returns an error and leaves cpus_virt NULL; everything but guests works.
  */
 int cpus_init(void) MUST_CHECK;
 /* Start the others; each one enables virtualization and enters its loop. */
 void cpus_start(void);
-/* The firmware's enabled CPUs, started or not: a config's CPU n is the n-th of them, 0 the boot CPU. */
+/*
+ * The firmware's enabled CPUs, started or not: a config's CPU n is the n-th of them, 0 the boot
+ * CPU.
+ */
 unsigned cpus_count(void);
 /* Why one of them cannot run guests, in words; NULL: it can, unless none can. */
 const char *cpus_problem(unsigned cpu);

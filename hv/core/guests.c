@@ -83,7 +83,10 @@ static const char *cpu_problem(void *context, unsigned cpu)
 	return cpus_problem(cpu);
 }
 
-/* What guests can have: the rest is for their tables, which are many where all leaves are small, and devices. */
+/*
+ * What guests can have: the rest is for their tables, which are many where all leaves are small,
+ * and devices.
+ */
 static uint64_t memory_for_guests(void)
 {
 	uint64_t chunks = frame_free_chunks(&host_frames), kept = OVERHEAD_CHUNKS;
@@ -244,7 +247,10 @@ static bool wants_restart(const struct guest *g)
 	}
 }
 
-/* A guest that ends soon after each start, however it does that, must not keep housekeeping and console busy. */
+/*
+ * A guest that ends soon after each start, however it does that, must not keep housekeeping and
+ * console busy.
+ */
 static ns_t restart_delay(struct guest *g, ns_t now)
 {
 	unsigned ends;
@@ -319,7 +325,10 @@ static void start_if_possible(struct guest *g, ns_t now)
 	cpus_assign(cpu, g);
 }
 
-/* A guest with `after`: its turn comes when the other has stopped, or never when that one cannot run. */
+/*
+ * A guest with `after`: its turn comes when the other has stopped, or never when that one cannot
+ * run.
+ */
 static void follow(struct guest *g)
 {
 	const struct guest *other = &guests[g->config->after_index];

@@ -56,7 +56,10 @@ static void read_mtrrs(void)
 		(void)!rdmsr_safe(MSR_TOP_MEM2, &mtrrs.wb_top);
 }
 
-/* The part of a free range that is not write-back becomes the firmware's: neither mapped nor given out. */
+/*
+ * The part of a free range that is not write-back becomes the firmware's: neither mapped nor given
+ * out.
+ */
 static uint64_t carve(unsigned index)
 {
 	struct bootinfo_mem *m = &machine.mem[index], whole = *m;
@@ -150,7 +153,10 @@ static hpa_t find_storage(uint64_t size)
 	return best->base + best->size - size;
 }
 
-/* The loader's memory must stay mapped, but what of it is not write-back is not given out afterwards. */
+/*
+ * The loader's memory must stay mapped, but what of it is not write-back is not given out
+ * afterwards.
+ */
 static void reserve_uncached(void)
 {
 	for (unsigned i = 0; has_mtrrs && i < machine.bi.mem_count; i++) {

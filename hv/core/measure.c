@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lines of measure.h; tests/bench/bench.py reads them. Runs on the guest's own CPU, takes no lock. */
+/*
+ * The lines of measure.h; tests/bench/bench.py reads them. Runs on the guest's own CPU, takes no
+ * lock.
+ */
 #include "hv/core/measure.h"
 #ifdef EXIT_TIMING
 #include "arch/x86/cpu/cpu.h"
@@ -24,7 +27,10 @@ void measure_built(const struct guest *g)
 
 #define OWN_SAMPLES 1000u
 
-/* What so many pairs of readings take by themselves: with several CPUs Bochs' TSC moves in steps of 5. */
+/*
+ * What so many pairs of readings take by themselves: with several CPUs Bochs' TSC moves in steps of
+ * 5.
+ */
 static uint64_t own_ticks(void)
 {
 	struct exit_timing probe = {.first = 1};

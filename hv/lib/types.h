@@ -15,10 +15,10 @@ typedef uint64_t gpa_t; /* guest-physical address */
 typedef uint64_t gva_t; /* guest-virtual (linear) address */
 
 typedef uint64_t ns_t; /* nanoseconds on a monotonic clock that starts at 0 */
-#define NS_NEVER     UINT64_MAX
-#define NS_PER_SEC   1000000000ull
-#define NS_PER_MS    1000000ull
-#define NS_PER_US    1000ull
+#define NS_NEVER   UINT64_MAX
+#define NS_PER_SEC 1000000000ull
+#define NS_PER_MS  1000000ull
+#define NS_PER_US  1000ull
 
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)
@@ -40,18 +40,18 @@ enum status {
 	E_FAULT = -8,   /* a guarded access faulted */
 };
 
-#define MUST_CHECK     __attribute__((warn_unused_result))
-#define PRINTF(f, a)   __attribute__((format(printf, f, a)))
-#define NORETURN       __attribute__((noreturn))
-#define ALIGNED(n)     __attribute__((aligned(n)))
-#define PACKED         __attribute__((packed))
-#define UNUSED         __attribute__((unused))
-#define NOINLINE       __attribute__((noinline))
-#define LIKELY(x)      __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)    __builtin_expect(!!(x), 0)
-#define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))
-#define BIT(n)         (1ull << (n))
-#define CONTAINER_OF(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+#define MUST_CHECK                    __attribute__((warn_unused_result))
+#define PRINTF(f, a)                  __attribute__((format(printf, f, a)))
+#define NORETURN                      __attribute__((noreturn))
+#define ALIGNED(n)                    __attribute__((aligned(n)))
+#define PACKED                        __attribute__((packed))
+#define UNUSED                        __attribute__((unused))
+#define NOINLINE                      __attribute__((noinline))
+#define LIKELY(x)                     __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)                   __builtin_expect(!!(x), 0)
+#define ARRAY_SIZE(a)                 (sizeof(a) / sizeof((a)[0]))
+#define BIT(n)                        (1ull << (n))
+#define CONTAINER_OF(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 
 #define MIN(a, b)                                                                                  \
 	({                                                                                         \

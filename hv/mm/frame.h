@@ -18,15 +18,15 @@
 #define CHUNK_FRAMES (CHUNK_SIZE / PAGE_SIZE)
 
 /* Frame states; owners begin at FRAME_OWNER_FIRST. */
-#define FRAME_RESERVED    0u
-#define FRAME_DIRTY       1u
-#define FRAME_CLEAN       2u
-#define FRAME_SCRUBBING   3u
-#define FRAME_OWNER_FIRST 16u
-#define FRAME_OWNER_HV    16u /* the hypervisor itself */
-#define FRAME_OWNER_FILES 17u /* files of the config */
+#define FRAME_RESERVED     0u
+#define FRAME_DIRTY        1u
+#define FRAME_CLEAN        2u
+#define FRAME_SCRUBBING    3u
+#define FRAME_OWNER_FIRST  16u
+#define FRAME_OWNER_HV     16u /* the hypervisor itself */
+#define FRAME_OWNER_FILES  17u /* files of the config */
 #define FRAME_OWNER_LOADER 18u /* until its hand-over has been copied */
-#define FRAME_OWNER_VM    32u /* then one per live guest */
+#define FRAME_OWNER_VM     32u /* then one per live guest */
 
 struct frame_pool {
 	struct spinlock lock;

@@ -41,7 +41,8 @@ void *guest_mem_map(const struct guest_mem *mem, gpa_t gpa, uint64_t size, uint6
  * Copy between guest RAM and a hypervisor buffer. All or nothing: E_RANGE if any byte is not RAM.
  */
 int guest_mem_read(const struct guest_mem *mem, gpa_t gpa, void *buf, uint64_t size) MUST_CHECK;
-int guest_mem_write(const struct guest_mem *mem, gpa_t gpa, const void *buf, uint64_t size) MUST_CHECK;
+int guest_mem_write(
+	const struct guest_mem *mem, gpa_t gpa, const void *buf, uint64_t size) MUST_CHECK;
 int guest_mem_fill(const struct guest_mem *mem, gpa_t gpa, uint8_t value, uint64_t size) MUST_CHECK;
 bool guest_mem_is_ram(const struct guest_mem *mem, gpa_t gpa, uint64_t size);
 

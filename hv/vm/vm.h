@@ -67,7 +67,7 @@ struct vm_params {
 	uint64_t kernel_size, initrd_size;
 	const char *cmdline;
 	struct ring *console_out,
-		*console_in; /* producer and consumer here; the others are the caller's */
+		*console_in;       /* producer and consumer here; the others are the caller's */
 	uint64_t *console_dropped; /* bytes that found console_out full; outlives the VM */
 };
 
@@ -93,7 +93,8 @@ struct vm_cpu {
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
 	bool halted, nmi_pending;
-	bool interrupt_again; /* vector_again was taken from LAPIC or PIC and is not delivered yet */
+	/* vector_again was taken from LAPIC or PIC and is not delivered yet */
+	bool interrupt_again;
 	uint8_t vector_again;
 	uint64_t tsc_offset; /* guest TSC = host TSC + this */
 	uint64_t tsc_adjust;

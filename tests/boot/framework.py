@@ -66,7 +66,8 @@ class BootTest:
     cpu_model: str = ""
     timeout: int = 120  # wall seconds on a slow, busy machine
     steps: tuple[Expect | Send, ...] = ()
-    ends: str = ""  # emulate's last word; default: matched if the last step is Expect, else poweroff
+    # emulate's last word; default: matched if the last step is Expect, else poweroff
+    ends: str = ""
     lines: tuple[str, ...] = ()  # each must match somewhere, in any order
     forbidden: tuple[str, ...] = ("PANIC",)  # none may match anywhere
     check: Callable[[str], str | None] | None = None  # judges the console; returns what is wrong

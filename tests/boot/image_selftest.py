@@ -46,8 +46,8 @@ class ImageTest(unittest.TestCase):
     def header(self, data, lba):
         """The checked fields of a GPT header and its entries."""
         sector = data[lba * SECTOR:(lba + 1) * SECTOR]
-        (signature, revision, size, crc, _, own, other, first, last, _, table_lba, count, entry_size,
-         table_crc) = struct.unpack_from("<8sIIIIQQQQ16sQIII", sector)
+        (signature, revision, size, crc, _, own, other, first, last, _, table_lba, count,
+         entry_size, table_crc) = struct.unpack_from("<8sIIIIQQQQ16sQIII", sector)
         self.assertEqual((signature, revision, size, own), (b"EFI PART", 0x10000, 92, lba))
         self.assertEqual(binascii.crc32(sector[:16] + bytes(4) + sector[20:92]), crc)
         table = data[table_lba * SECTOR:][:count * entry_size]

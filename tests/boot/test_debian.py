@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's unmodified kernels: console, shell, clocks, kernel messages, reboot and power-off.
 
-Proves that the virtual PC is complete enough for a stock kernel, and that a second guest goes on beside it.
+Proves that the virtual PC is complete enough for a stock kernel, and that a second guest goes on
+beside it.
 """
 import pathlib
 import re

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hypervisor itself: mistakes in the config at boot, the keys of the console, the panic screen.
 
-Proves that a mistake stops only what it concerns and is said in words, and that a panic's backtrace is
-true: each name and offset is compared with nm.
+Proves that a mistake stops only what it concerns and is said in words, and that a panic's backtrace
+is true: each name and offset is compared with nm.
 """
 import re
 import subprocess

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPUID tables: a Skylake-like client part with everything that guests must not see, and an AMD-like one. */
+/*
+ * CPUID tables: a Skylake-like client part with everything that guests must not see, and an
+ * AMD-like one.
+ */
 #include "hv/lib/string.h"
 #include "tests/fakes/fake.h"
 
@@ -7,7 +10,10 @@
 
 static struct fake_cpuid tables[FAKE_CPUS][LEAVES_MAX];
 
-/* A Skylake with AVX-512 and PKRU of its server sibling, SGX, MPX, TSX, PT and AMX bits set on purpose. */
+/*
+ * A Skylake with AVX-512 and PKRU of its server sibling, SGX, MPX, TSX, PT and AMX bits set on
+ * purpose.
+ */
 static const struct fake_cpuid skylake[] = {
 	{0x0, 0, {0x16, 0x756e6547, 0x6c65746e, 0x49656e69}},
 	{0x1, 0, {0x000506e3, 0x03100800, 0x7ffafbff, 0xbfebfbff}},

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine that host tests run on: CPUs with registers, MSRs, CPUID, VT-x and a TLB, and RAM. It is
- * stricter than hardware: what would be undefined, a fault or a failed entry there fails the test here,
- * and everything done to it is counted and recorded. Tests change the model directly; it is reset by
- * fake_reset(). One thread only: "other CPUs" are chosen by fake_cpu_select().
+ * The machine that host tests run on: CPUs with registers, MSRs, CPUID, VT-x and a TLB, and RAM. It
+ * is stricter than hardware: what would be undefined, a fault or a failed entry there fails the
+ * test here, and everything done to it is counted and recorded. Tests change the model directly; it
+ * is reset by fake_reset(). One thread only: "other CPUs" are chosen by fake_cpu_select().
  */
 #ifndef TESTS_FAKES_FAKE_H
 #define TESTS_FAKES_FAKE_H
@@ -81,7 +81,10 @@ struct fake_machine {
 	unsigned count[FAKE_ACTIONS];
 	struct fake_record history[FAKE_HISTORY];
 	unsigned history_used; /* recording stops when full, counting does not */
-	/* What an interrupt handler does when irq_window() or sti_hlt_cli() lets it run; NULL: nothing. */
+	/*
+	 * What an interrupt handler does when irq_window() or sti_hlt_cli() lets it run; NULL:
+	 * nothing.
+	 */
 	void (*interrupt)(void *ctx);
 	void *interrupt_ctx;
 };
@@ -134,7 +137,9 @@ struct fake_vmx {
 	struct fake_injection injected; /* by the entry now running or the last one */
 	bool cut_short; /* set by the guest: the injected event was not delivered (IDT vectoring) */
 	bool tolerate;  /* an entry that hardware refuses is refused as hardware does */
-	/* Set in vcpu.attention when the next entry is as good as made: the entry must not happen. */
+	/*
+	 * Set in vcpu.attention when the next entry is as good as made: the entry must not happen.
+	 */
 	uint32_t post_before_entry;
 	uint32_t fail_next; /* not 0: the next entry is VMfailValid with this error */
 	char problem[160];  /* why the last refused entry was refused */
@@ -147,7 +152,10 @@ uint64_t fake_vmcs_get(uint32_t field);
 void fake_vmcs_set(uint32_t field, uint64_t value);
 bool fake_vmcs_defined(uint32_t field);
 
-/* How the guest is left. Fields that hardware leaves undefined for this exit cannot be read afterwards. */
+/*
+ * How the guest is left. Fields that hardware leaves undefined for this exit cannot be read
+ * afterwards.
+ */
 void fake_exit(uint32_t reason, uint64_t qualification);
 void fake_exit_insn(uint32_t reason, uint64_t qualification, uint32_t length);
 void fake_exit_exception(uint32_t intr_info, uint32_t error, uint64_t qualification);
@@ -155,8 +163,8 @@ void fake_exit_ept(gpa_t gpa, gva_t gva, uint64_t qualification);
 void fake_vectoring(uint32_t info, uint32_t error, uint32_t insn_len);
 
 /*
- * An access of the current VMCS's guest (its linear addresses are physical): through this CPU's TLB, filled
- * from the stage-2 tables. 0: no translation.
+ * An access of the current VMCS's guest (its linear addresses are physical): through this CPU's
+ * TLB, filled from the stage-2 tables. 0: no translation.
  */
 hpa_t fake_guest_access(gpa_t gpa);
 /* Translations on any CPU that lead to, or were found through, frames in [base, base + size). */

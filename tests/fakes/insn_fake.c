@@ -342,7 +342,9 @@ void write_cr4(uint64_t v)
 	fake_this->cr4 = v;
 }
 
-/* DR6 and DR7: the upper half must be zero (SDM vol. 3, "Debug Registers and Intel 64 Processors"). */
+/*
+ * DR6 and DR7: the upper half must be zero (SDM vol. 3, "Debug Registers and Intel 64 Processors").
+ */
 void write_dr6(uint64_t v)
 {
 	if (v >> 32)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What arch/x86/cpu/insn.h is on the host: the same functions, answered by the CPU model of insn_fake.c.
- * Included by insn.h only; tests use tests/fakes/fake.h.
+ * What arch/x86/cpu/insn.h is on the host: the same functions, answered by the CPU model of
+ * insn_fake.c. Included by insn.h only; tests use tests/fakes/fake.h.
  */
 #ifndef TESTS_FAKES_INSN_FAKE_H
 #define TESTS_FAKES_INSN_FAKE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RAM: host-physical FAKE_RAM_BASE and up, at another virtual address, so that mixing the two is seen. The frame
- * pool's clear callback checks that no TLB still leads to what is given to somebody else.
+ * RAM: host-physical FAKE_RAM_BASE and up, at another virtual address, so that mixing the two is
+ * seen. The frame pool's clear callback checks that no TLB still leads to what is given to somebody
+ * else.
  */
 #include <stdlib.h>
 #include <sys/mman.h>

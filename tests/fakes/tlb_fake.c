@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a CPU remembers of translations (SDM vol. 3, "Caching Translation Information"): guest-physical mappings
- * tagged by the EPT root, combined ones by VPID and EPT root. Each remembers the tables it was found
- * through, as paging-structure caches do. Entries go only when they are flushed.
+ * What a CPU remembers of translations (SDM vol. 3, "Caching Translation Information"):
+ * guest-physical mappings tagged by the EPT root, combined ones by VPID and EPT root. Each
+ * remembers the tables it was found through, as paging-structure caches do. Entries go only when
+ * they are flushed.
  */
 #include "arch/x86/cpu/host_map.h"
 #include "arch/x86/defs/cr.h"

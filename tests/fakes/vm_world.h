@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole guest (hv/vm with its virtual PC) on the VT-x backend of the fake machine: the fixture of the tests of
- * hv/vm. vCPU i belongs to CPU i. The surroundings (struct vm_host) record what is asked of them.
+ * A whole guest (hv/vm with its virtual PC) on the VT-x backend of the fake machine: the fixture of
+ * the tests of hv/vm. vCPU i belongs to CPU i. The surroundings (struct vm_host) record what is
+ * asked of them.
  */
 #ifndef TESTS_FAKES_VM_WORLD_H
 #define TESTS_FAKES_VM_WORLD_H
@@ -22,14 +23,20 @@ struct vm_world {
 	unsigned kicks[FAKE_CPUS];
 	unsigned polls, idles, said;
 	unsigned timers_armed;
-	/* What happens while the CPU is idle; NULL: the test fails, as the guest would sleep for ever. */
+	/*
+	 * What happens while the CPU is idle; NULL: the test fails, as the guest would sleep for
+	 * ever.
+	 */
 	void (*idle)(void);
 	void (*kicked)(unsigned cpu);
 	void (*timer_was_armed)(void);
 };
 extern struct vm_world vmw;
 
-/* A guest with `cpus` vCPUs, each loaded on its CPU, in 64-bit mode at VM_WORLD_ENTRY. CPU 0 is selected. */
+/*
+ * A guest with `cpus` vCPUs, each loaded on its CPU, in 64-bit mode at VM_WORLD_ENTRY. CPU 0 is
+ * selected.
+ */
 void vm_world_init(unsigned cpus);
 void vm_world_fini(void);
 /* The machine only, without a guest; then one. vm_world_create returns vm_create's status. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The checks of a VM entry (SDM vol. 3, "VM Entries"), as far as this hypervisor's features reach. */
+/*
+ * The checks of a VM entry (SDM vol. 3, "VM Entries"), as far as this hypervisor's features reach.
+ */
 #include "arch/x86/cpu/host_map.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"

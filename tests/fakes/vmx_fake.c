@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VT-x: VMCSs with their launch state and the memory they live in, entries and exits. A VMCS's data is kept
- * here; its frame holds a cookie, so that a frame that was freed and cleared is no VMCS any more.
+ * VT-x: VMCSs with their launch state and the memory they live in, entries and exits. A VMCS's data
+ * is kept here; its frame holds a cookie, so that a frame that was freed and cleared is no VMCS any
+ * more.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -250,7 +251,9 @@ static void undefine(uint32_t field)
 
 /* ---- Exits ---- */
 
-/* What only some exits write is stale after the others (SDM vol. 3, "VM-Exit Information Fields"). */
+/*
+ * What only some exits write is stale after the others (SDM vol. 3, "VM-Exit Information Fields").
+ */
 static void exit_begin(void)
 {
 	undefine(VMCS_EXIT_INSN_LENGTH);
@@ -353,7 +356,9 @@ static bool window_exit(void)
 	uint64_t proc = fake_vmcs_get(VMCS_PROC_CONTROLS);
 	uint64_t state = fake_vmcs_get(VMCS_GUEST_INTERRUPTIBILITY);
 
-	/* STI's shadow may or may not hold this one back (SDM vol. 3, "Other Causes of VM Exits"). */
+	/*
+	 * STI's shadow may or may not hold this one back (SDM vol. 3, "Other Causes of VM Exits").
+	 */
 	if ((proc & PROC_NMI_WINDOW_EXITING) &&
 		!(state & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS))) {
 		fake_exit(VMX_EXIT_NMI_WINDOW, 0);
@@ -386,7 +391,10 @@ static void play(struct vcpu *v)
 	/* The exit clears the valid bit; the rest of the field stays. */
 	info = fake_vmcs_get(VMCS_ENTRY_INTR_INFO);
 	fake_vmcs_set(VMCS_ENTRY_INTR_INFO, info & ~(uint64_t)INTR_INFO_VALID);
-	/* Unrestricted guest: LMA goes into the entry control (SDM vol. 3, "Saving Non-Register State"). */
+	/*
+	 * Unrestricted guest: LMA goes into the entry control (SDM vol. 3, "Saving Non-Register
+	 * State").
+	 */
 	info = fake_vmcs_get(VMCS_ENTRY_CONTROLS) & ~(uint64_t)ENTRY_IA32E_MODE_GUEST;
 	fake_vmcs_set(VMCS_ENTRY_CONTROLS,
 		info | (fake_vmcs_get(VMCS_GUEST_EFER) & EFER_LMA ? ENTRY_IA32E_MODE_GUEST : 0));

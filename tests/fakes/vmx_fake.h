@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What arch/x86/vmx/vmx_insn.h is on the host: the same functions, answered by vmx_fake.c. Included by
- * vmx_insn.h only; tests use tests/fakes/fake.h.
+ * What arch/x86/vmx/vmx_insn.h is on the host: the same functions, answered by vmx_fake.c. Included
+ * by vmx_insn.h only; tests use tests/fakes/fake.h.
  */
 #ifndef TESTS_FAKES_VMX_FAKE_H
 #define TESTS_FAKES_VMX_FAKE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One vCPU of the VT-x backend on the fake machine, with hooks that record each exit: the fixture of the VT-x
- * tests. The test scripts the guest entry by entry.
+ * One vCPU of the VT-x backend on the fake machine, with hooks that record each exit: the fixture
+ * of the VT-x tests. The test scripts the guest entry by entry.
  */
 #ifndef TESTS_FAKES_VMX_WORLD_H
 #define TESTS_FAKES_VMX_WORLD_H
@@ -17,7 +17,9 @@ struct vmx_world {
 	struct vcpu v;
 	struct pt stage2;
 	struct virt_caps caps;
-	/* What the guest does at entry i, and what the hook answers; after the last step ACT_LEAVE. */
+	/*
+	 * What the guest does at entry i, and what the hook answers; after the last step ACT_LEAVE.
+	 */
 	void (*step[WORLD_STEPS])(struct vcpu *v);
 	enum exit_action action[WORLD_STEPS];
 	unsigned steps, at;
@@ -38,7 +40,10 @@ void world_fini(void);
 void world_vcpu_init(struct vcpu *v, unsigned vpid);
 /* Turn VMX on, on the selected CPU. */
 void world_enable_cpu(void);
-/* Run one step: `guest` plays, the hook answers `action`; when it goes on, the next entry exits at once. */
+/*
+ * Run one step: `guest` plays, the hook answers `action`; when it goes on, the next entry exits at
+ * once.
+ */
 const struct vm_exit *world_run(void (*guest)(struct vcpu *v), enum exit_action action);
 
 #endif

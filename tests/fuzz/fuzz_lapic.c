@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two local APICs and an IOAPIC wired together and driven by bytes, as a hostile guest and noisy devices would.
- * After every step the cached state must agree with the register pages.
+ * Two local APICs and an IOAPIC wired together and driven by bytes, as a hostile guest and noisy
+ * devices would. After every step the cached state must agree with the register pages.
  */
 #include <stdio.h>
 #include <stdlib.h>

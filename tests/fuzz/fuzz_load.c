@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest loading on hostile files: the unit tests' fixture driven by bytes. The first byte picks a
- * valid image to start from, the second the size of the initrd, the third patches or a raw file; what
- * follows is the file itself or patches of it (two bytes where, one byte how many, that many bytes).
+ * valid image to start from, the second the size of the initrd, the third patches or a raw file;
+ * what follows is the file itself or patches of it (two bytes where, one byte how many, that many
+ * bytes).
  */
 #include "tests/unit/test_load.h"
 

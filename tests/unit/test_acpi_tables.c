@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ACPI and MP tables, read back as a kernel would: by following pointers and checking sums. Where iasl
- * is installed, every table must also disassemble without a warning.
+ * ACPI and MP tables, read back as a kernel would: by following pointers and checking sums. Where
+ * iasl is installed, every table must also disassemble without a warning.
  */
 #include <setjmp.h>
 #include <stdarg.h>

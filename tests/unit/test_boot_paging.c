@@ -153,7 +153,9 @@ static void test_far(void **state)
 			expect(&p, BIT(47), BIT(47));
 			expect(&p, BIT(52) - 1, BIT(52) - 1);
 		} else {
-			/* The bits above 47 are not translated: the upper half is the hypervisor's. */
+			/*
+			 * The bits above 47 are not translated: the upper half is the hypervisor's.
+			 */
 			expect(&p, ~0ull << 47, UNMAPPED);
 		}
 		expect(&p, HV_VIRT_BASE, HV_PHYS);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry of trapped ranges: overlap, wrap, sealing, edges, the lock taken before the first access. */
+/*
+ * The registry of trapped ranges: overlap, wrap, sealing, edges, the lock taken before the first
+ * access.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +52,9 @@ static int setup(void **state)
 	return 0;
 }
 
-/* All ranges of up to 4 bytes in 0..9 against one at 4..6: refused exactly when they share a byte. */
+/*
+ * All ranges of up to 4 bytes in 0..9 against one at 4..6: refused exactly when they share a byte.
+ */
 static void overlap(void **state)
 {
 	(void)state;

@@ -245,6 +245,16 @@ static void test_dropped(void **state)
 		{AT, .n = 2500},
 		{OUT, 0, "bulkhead | web: 20 bytes of console output dropped\r\n"},
 		{DUE, .n = NEVER},
+		{END},
+	};
+
+	(void)state;
+	run(script, false);
+}
+
+static void test_dropped_beside_lines(void **state)
+{
+	static const struct step script[] = {
 		/* It cuts an open line; the hypervisor can lose bytes too. */
 		{AT, .n = 5000},
 		{IN, 1, "# "},
@@ -431,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_cut_lines),
 		cmocka_unit_test(test_color),
 		cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_dropped_beside_lines),
 		cmocka_unit_test(test_lives),
 		cmocka_unit_test(test_escapes),
 		cmocka_unit_test(test_many_escapes),

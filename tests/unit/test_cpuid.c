@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CPUID of a guest: what is hidden, what is forced, sizes and topology, on an Intel-like and an AMD-like host. */
+/*
+ * The CPUID of a guest: what is hidden, what is forced, sizes and topology, on an Intel-like and an
+ * AMD-like host.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -294,7 +297,10 @@ static void xsave_sizes(void **state)
 		assert_regs(leaf(0xd, i), 0, 0, 0, 0);
 }
 
-/* A component that the compacted form aligns to 64 bytes (SDM vol. 1, "Compacted Format of an XSAVE Area"). */
+/*
+ * A component that the compacted form aligns to 64 bytes (SDM vol. 1, "Compacted Format of an XSAVE
+ * Area").
+ */
 static void xsave_alignment(void **state)
 {
 	(void)state;
@@ -357,7 +363,9 @@ static void topology(void **state)
 		/* Any level beyond: type 0 and the APIC ID. */
 		assert_int_equal(leaf(0xb, 77)->ecx & 0xff00, 0);
 		assert_int_equal(leaf(0xb, 77)->edx, p.apic_id);
-		/* Caches: the first two levels private, the third shared by all; cores per package. */
+		/*
+		 * Caches: the first two levels private, the third shared by all; cores per package.
+		 */
 		for (uint32_t c = 0; c < 4; c++) {
 			const struct cpuid_regs *r = leaf(4, c);
 

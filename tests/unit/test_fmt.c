@@ -35,7 +35,10 @@ static void never_writes_past_the_buffer(void **state)
 
 	(void)state;
 	assert_int_equal(fmt_string(buf, 4, "%s", "abcdef"), 3);
-	assert_memory_equal(buf, "abc\0" "567", 8);
+	assert_memory_equal(buf,
+		"abc\0"
+		"567",
+		8);
 	assert_int_equal(fmt_string(buf, 0, "x"), 0);
 	assert_int_equal(fmt_string(buf, 1, "x"), 0);
 	assert_int_equal(buf[0], '\0');

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory: layout, bounds, pieces. Every chunk is its own allocation, so ASan sees an overrun. */
+/*
+ * Guest memory: layout, bounds, pieces. Every chunk is its own allocation, so ASan sees an overrun.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

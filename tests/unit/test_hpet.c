@@ -252,7 +252,10 @@ static void test_two_levels(void **state)
 	RUN(&f, {W4, CONF, 1}, {W4, TC(1), 0x106 | 16 << 9}, {W4, TC(2), 0x106 | 17 << 9},
 		{W4, TV(1), 100}, {W4, TV(2), 100}, {TO, 1000, 0}, {R4, ISR, 6}, {LEVEL, 16, 1},
 		{LEVEL, 17, 1}, {W4, ISR, 4}, {R4, ISR, 2}, {LEVEL, 17, 0}, {LEVEL, 16, 1});
-	/* leaving 32-bit mode moves the next match; a comparator equal to the counter matches at once */
+	/*
+	 * leaving 32-bit mode moves the next match; a comparator equal to the counter matches at
+	 * once
+	 */
 	RUN(&f, {W4, ISR, 6}, {W4, TV(2), 50}, {DUE, 42949672960 - 500, 0},
 		{W4, TC(2), 0x006 | 17 << 9}, {W4, TC(1), 0x100}, {TO, 42949672960 * 2, 0},
 		{R4, ISR, 0}, {W4, TC(2), 0x106 | 17 << 9}, {W4, TV(2), 100}, {LEVEL, 17, 1});

@@ -108,7 +108,9 @@ static void test_output_port(void **state)
 	RUN(&f, {CMD, 0xd0}, {RD, 0x03});
 }
 
-/* No auxiliary device: the loop comes back without AUX_OBF, the test fails, a byte to it times out. */
+/*
+ * No auxiliary device: the loop comes back without AUX_OBF, the test fails, a byte to it times out.
+ */
 static void test_no_aux(void **state)
 {
 	struct fixture f;
@@ -143,7 +145,10 @@ static void test_keyboard(void **state)
 		{RD, 0xfa}, {RD, 0x41});
 }
 
-/* The keyboard's bytes wait while its clock is held or the buffer is full; the interrupt follows KIE. */
+/*
+ * The keyboard's bytes wait while its clock is held or the buffer is full; the interrupt follows
+ * KIE.
+ */
 static void test_flow(void **state)
 {
 	struct fixture f;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * IOAPIC model: tables of register writes, wire changes and EOIs with the messages expected from each.
+ * IOAPIC model: tables of register writes, wire changes and EOIs with the messages expected from
+ * each.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +23,8 @@ enum op {
 	MRD,
 	PIN, /* a = pin, b = level */
 	EOI, /* a = vector */
-	MSG, /* expects one since the last look: a = dest, b = redirection entry's bits 15:0 as delivered */
+	/* expects one since the last look: a = dest, b = the entry's bits 15:0 as delivered */
+	MSG,
 	QUIET, /* expects none */
 	RESET,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Local APIC model: tables of register sequences with the expected outcome of every step. After each step the
- * cached priorities are compared with what the register page says.
+ * Local APIC model: tables of register sequences with the expected outcome of every step. After
+ * each step the cached priorities are compared with what the register page says.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,7 +41,11 @@ enum op {
 	THRESHOLD, /* b = lapic_tpr_threshold() */
 	LINT,      /* a = pin, b = level */
 	PIC,       /* b = lapic_accepts_pic() */
-	IPI, /* expects one since the last look: a = dest, b = vector | delivery << 8 | shorthand << 18 and LOGICAL, WIDE */
+	/*
+	 * expects one since the last look: a = dest, b = vector | delivery << 8 | shorthand << 18
+	 * and LOGICAL, WIDE
+	 */
+	IPI,
 	IPI_NONE,
 	EOIS,  /* expects b EOI broadcasts since the last look, the last of vector a */
 	EVENT, /* expects one LINT event of delivery mode a */
@@ -495,7 +499,9 @@ static const struct step errors[] = {
 	{ WR, LAPIC_ESR, 0xffff }, { RD, LAPIC_ESR, 0x20 }, { RD, LAPIC_ESR, 0x20 },
 	{ WR, LAPIC_ESR, 0 }, { RD, LAPIC_ESR, 0 }, { EDGE, 15 }, { PEND, 0, NONE },
 	{ WR, LAPIC_ESR, 0 }, { RD, LAPIC_ESR, 0x40 },
-	/* Register addresses that do not exist, read and written, beyond the map and x2APIC's own. */
+	/*
+	 * Register addresses that do not exist, read and written, beyond the map and x2APIC's own.
+	 */
 	{ WR, LAPIC_ESR, 0 }, { RD, 0x000, 0 }, { WR, LAPIC_ESR, 0 }, { RD, LAPIC_ESR, 0x80 },
 	{ WR, LAPIC_ESR, 0 }, { WR, 0x2f0, 1 }, { WR, LAPIC_ESR, 0 }, { RD, LAPIC_ESR, 0x80 },
 	{ WR, LAPIC_ESR, 0 }, { RD, 0xffc, 0 }, { WR, LAPIC_ESR, 0 }, { RD, LAPIC_ESR, 0x80 },
@@ -543,7 +549,10 @@ static const struct step lint_pins[] = {
 	{ WR, LAPIC_LVT_LINT0, 0x700 }, { PIC, 0, true }, { LINT, 0, true }, { EVENT_NONE },
 	{ PEND, 0, NONE }, { LINT, 0, false }, { WR, LAPIC_LVT_LINT0, 0x400 }, { PIC, 0, false },
 	{ LINT, 0, true }, { EVENT, LAPIC_DM_NMI },
-	/* LINT0 fixed, level: unmasking an asserted pin delivers, EOI delivers again until released. */
+	/*
+	 * LINT0 fixed, level: unmasking an asserted pin delivers, EOI delivers again until
+	 * released.
+	 */
 	{ WR, LAPIC_LVT_LINT0, 0x18055 }, { PEND, 0, NONE },
 	{ WR, LAPIC_LVT_LINT0, 0x8055 }, { RD, LAPIC_LVT_LINT0, 0xc055 },
 	{ ACK, 0x55 }, { PEND, 0, NONE }, { EOI }, { RD, LAPIC_LVT_LINT0, 0xc055 },

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all kinds of image share: memory map, firmware tables, detection, initrd, command line, entry. */
+/*
+ * What all kinds of image share: memory map, firmware tables, detection, initrd, command line,
+ * entry.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

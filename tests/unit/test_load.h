@@ -105,7 +105,10 @@ static inline void fx_linux(struct load_fixture *f)
 	f->req.kernel_size = FX_LINUX_CODE + FX_LINUX_SIZE;
 }
 
-/* ELF64: code 1000h bytes at 2 MiB, data 80h bytes in the file and 3000h in memory at 4 MiB - 1000h. */
+/*
+ * ELF64: code 1000h bytes at 2 MiB, data 80h bytes in the file and 3000h in memory at 4 MiB -
+ * 1000h.
+ */
 #define FX_ELF_PHDR(i)   (64 + 56 * (i))
 #define FX_ELF_CODE      0x1000u
 #define FX_ELF_DATA      0x2000u

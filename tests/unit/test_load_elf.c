@@ -158,7 +158,10 @@ static void entry_above_4g_is_not_mapped(void **state)
 {
 	struct load_fixture *f = *state;
 
-	/* Pretend there is RAM above 4 GiB: chunk 8 of a 16 MiB guest is absent, but the check comes first. */
+	/*
+	 * Pretend there is RAM above 4 GiB: chunk 8 of a 16 MiB guest is absent, but the check
+	 * comes first.
+	 */
 	f->layout.map[f->layout.map_count++] = (struct load_e820){GIB(4), GIB(1), LOAD_MEM_USABLE};
 	fx_elf_phdr(f, 0, FX_ELF_CODE, GIB(4), 0x1000, 0x1000);
 	fx_put(f, 24, GIB(4), 8);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Multiboot 1: address fields and ELF, the information structure, and every field that can be wrong. */
+/*
+ * Multiboot 1: address fields and ELF, the information structure, and every field that can be
+ * wrong.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

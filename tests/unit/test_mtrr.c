@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory types by MTRR values: fixed, variable, overlaps, defaults, and the search for write-back stretches. */
+/*
+ * Memory types by MTRR values: fixed, variable, overlaps, defaults, and the search for write-back
+ * stretches.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

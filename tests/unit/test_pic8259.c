@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The 8259A pair against Intel's data sheet and the ICH9's ELCR: tables of accesses and outcomes. */
+/*
+ * The 8259A pair against Intel's data sheet and the ICH9's ELCR: tables of accesses and outcomes.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The 16550A model against the PC16550D data sheet: tables of accesses with the expected outcome. */
+/*
+ * The 16550A model against the PC16550D data sheet: tables of accesses with the expected outcome.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

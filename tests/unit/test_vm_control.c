@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes to CR0, CR4, EFER and XCR0: every #GP rule, and every side effect; refused writes change nothing. */
+/*
+ * Writes to CR0, CR4, EFER and XCR0: every #GP rule, and every side effect; refused writes change
+ * nothing.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

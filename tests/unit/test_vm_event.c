@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is delivered at the next entry: priorities, double faults, windows, HLT, posts of other CPUs. */
+/*
+ * What is delivered at the next entry: priorities, double faults, windows, HLT, posts of other
+ * CPUs.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,7 +173,9 @@ static void nmi_window(void **state)
 	assert_false(choose()->valid); /* one NMI, delivered once */
 }
 
-/* An interrupt that was being delivered waits behind an exception whose handler runs with IF clear. */
+/*
+ * An interrupt that was being delivered waits behind an exception whose handler runs with IF clear.
+ */
 static void interrupt_behind_an_exception(void **state)
 {
 	(void)state;
@@ -182,7 +187,9 @@ static void interrupt_behind_an_exception(void **state)
 	assert_int_equal(v->event.error, PF_ERR_W);
 	chosen(EVENT_EXCEPTION, EXC_PF);
 	assert_true(v->want_interrupt_window);
-	/* Exits of the handler are not taken for exits of that delivery, nor do they overwrite it. */
+	/*
+	 * Exits of the handler are not taken for exits of that delivery, nor do they overwrite it.
+	 */
 	assert_false(v->reinject.valid);
 	vm_world_flags(0, 0);
 	reinject(EVENT_EXCEPTION, EXC_DE);
@@ -408,7 +415,10 @@ static void post_after_the_check(void **state)
 	chosen(EVENT_INTERRUPT, 0x31);
 }
 
-/* The other CPU finishes its post while this one already looks: attention is cleared before posts are taken. */
+/*
+ * The other CPU finishes its post while this one already looks: attention is cleared before posts
+ * are taken.
+ */
 static void post_is_visible_before_attention(void **state)
 {
 	(void)state;
@@ -636,7 +646,10 @@ static void x2apic_eoi_and_self_ipi(void **state)
 	assert_int_equal(x2apic_at, 4);
 }
 
-/* ---- A guest that makes the CPU fault without end can be stopped (pitfalls: endless vectoring) ---- */
+/*
+ * ---- A guest that makes the CPU fault without end can be stopped (pitfalls: endless vectoring)
+ * ----
+ */
 
 static unsigned ac_count;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MSRs of a guest: what exists, what each takes, the edges of every range, and #GP for everything else. */
+/*
+ * MSRs of a guest: what exists, what each takes, the edges of every range, and #GP for everything
+ * else.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,7 +112,10 @@ static bool exists(uint32_t msr)
 	return false;
 }
 
-/* Every number near those that hardware uses: exactly the list can be read (the LAPIC is in xAPIC mode). */
+/*
+ * Every number near those that hardware uses: exactly the list can be read (the LAPIC is in xAPIC
+ * mode).
+ */
 static void exactly_these_can_be_read(void **state)
 {
 	static const uint32_t bases[] = {0, 0x40000000, 0x4b564d00, 0x80000000, 0xc0000000,

@@ -315,7 +315,10 @@ static void reinjection(void **state)
 	}
 }
 
-/* IRET unblocked NMIs and then faulted: they are blocked again, unless another event was being delivered. */
+/*
+ * IRET unblocked NMIs and then faulted: they are blocked again, unless another event was being
+ * delivered.
+ */
 static void nmi_unblocking(void **state)
 {
 	(void)state;
@@ -376,7 +379,10 @@ static void lets_reinject(struct vcpu *v)
 	}
 }
 
-/* What is posted at the last moment is looked at first, and the event that was to go in is not lost. */
+/*
+ * What is posted at the last moment is looked at first, and the event that was to go in is not
+ * lost.
+ */
 static void an_aborted_entry_keeps_its_event(void **state)
 {
 	(void)state;
@@ -538,8 +544,8 @@ static void windows(void **state)
 }
 
 /*
- * A CPU may take the NMI-window exit in the shadow of STI (SDM vol. 3, "Other Causes of VM Exits"); if the NMI is
- * not injected there, the guest must still get past that instruction.
+ * A CPU may take the NMI-window exit in the shadow of STI (SDM vol. 3, "Other Causes of VM Exits");
+ * if the NMI is not injected there, the guest must still get past that instruction.
  */
 static void nmi_window_behind_sti(void **state)
 {

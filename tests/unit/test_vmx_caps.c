@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* VT-x: what a CPU must be able to do, the sentence when it cannot, control bits, VMXON and its bitmaps. */
+/*
+ * VT-x: what a CPU must be able to do, the sentence when it cannot, control bits, VMXON and its
+ * bitmaps.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an exit costs in accesses to the VMCS and to MSRs, from one entry to the next, with the hypervisor's own
- * handlers (design, "Figures to reach"). `make bench` collects the printed lines.
+ * What an exit costs in accesses to the VMCS and to MSRs, from one entry to the next, with the
+ * hypervisor's own handlers (design, "Figures to reach"). `make bench` collects the printed lines.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -121,7 +121,10 @@ static void interrupt_exit(void **state)
 	assert_int_equal(cost[FAKE_IRQ_WINDOW], 1);
 }
 
-/* HLT, and the interrupt that ends it: waking reads RFLAGS, choosing it interruptibility and RFLAGS. */
+/*
+ * HLT, and the interrupt that ends it: waking reads RFLAGS, choosing it interruptibility and
+ * RFLAGS.
+ */
 static void wake(void)
 {
 	vm_cpu_interrupt(vmw.c, 0x31, false);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VT-x: a vCPU comes to a CPU and goes. Host state is that CPU's, guest state survives, and no CPU remembers a
- * translation of frames that may be somebody else's afterwards. First of all: the fake notices when it does.
+ * VT-x: a vCPU comes to a CPU and goes. Host state is that CPU's, guest state survives, and no CPU
+ * remembers a translation of frames that may be somebody else's afterwards. First of all: the fake
+ * notices when it does.
  */
 #include <setjmp.h>
 #include <stdarg.h>

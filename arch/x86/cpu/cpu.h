@@ -77,7 +77,10 @@ static inline struct cpu *this_cpu(void)
 	return gs_self();
 }
 
-/* One more than the highest index, and each CPU by index; NULL for one that did not start, and beyond. */
+/*
+ * One more than the highest index, and each CPU by index; NULL for one that did not start, and
+ * beyond.
+ */
 unsigned cpu_count(void);
 struct cpu *cpu_get(unsigned index);
 

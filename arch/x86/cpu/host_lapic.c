@@ -12,8 +12,9 @@
 #define PIC2_DATA 0xa1u
 
 /*
- * All vectors of ours are of the highest priority class; nothing below it is let in. A level-triggered line that
- * firmware left unmasked in an I/O APIC and that nobody serves would come again after each EOI, for ever.
+ * All vectors of ours are of the highest priority class; nothing below it is let in. A
+ * level-triggered line that firmware left unmasked in an I/O APIC and that nobody serves would come
+ * again after each EOI, for ever.
  */
 #define TPR_BELOW_OURS ((VECTOR_TIMER & 0xf0u) - 0x10u)
 

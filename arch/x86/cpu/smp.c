@@ -106,8 +106,8 @@ static struct cpu *make_cpu(unsigned index, uint32_t apic_id)
 }
 
 /*
- * Start the CPU with this APIC ID; false if no other can be started either. A CPU that fails leaves its area to
- * the next.
+ * Start the CPU with this APIC ID; false if no other can be started either. A CPU that fails leaves
+ * its area to the next.
  */
 static bool start_cpu(
 	hpa_t page, unsigned index, uint32_t apic_id, struct cpu **spare, smp_say *say)

@@ -14,10 +14,11 @@
 typedef void smp_say(const char *format, ...);
 
 /*
- * Start every enabled CPU of bi but this one; `say` gets one line (no newline) per CPU. bi lies in the direct map,
- * its pointers are physical. Needs host_map, LAPIC, TSC. The trampoline page is wiped afterwards.
- * Every enabled CPU has a number, in the order of the firmware behind this one, whether it starts or not: a config's
- * numbers never shift. *enabled: how many have one; returns how many run.
+ * Start every enabled CPU of bi but this one; `say` gets one line (no newline) per CPU. bi lies in
+ * the direct map, its pointers are physical. Needs host_map, LAPIC, TSC. The trampoline page is
+ * wiped afterwards. Every enabled CPU has a number, in the order of the firmware behind this one,
+ * whether it starts or not: a config's numbers never shift. *enabled: how many have one; returns
+ * how many run.
  */
 unsigned smp_start(const struct bootinfo *bi, smp_say *say, unsigned *enabled);
 

@@ -12,7 +12,8 @@
 
 	.section .rodata
 	.balign 16
-	.globl trampoline_start, trampoline_code32, trampoline_code64, trampoline_data_at, trampoline_end
+	.globl trampoline_start, trampoline_code32, trampoline_code64
+	.globl trampoline_data_at, trampoline_end
 	.code16
 trampoline_start:
 	cli

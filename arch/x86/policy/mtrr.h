@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory type that the host's MTRRs give to physical memory (SDM vol. 3, "Memory Type Range Registers"). RAM that
- * they do not call write-back is never given out: a guest's write-back view of it and the hypervisor's
- * own would disagree.
- * Pure: the registers' values are passed in. No locks.
+ * The memory type that the host's MTRRs give to physical memory (SDM vol. 3, "Memory Type Range
+ * Registers"). RAM that they do not call write-back is never given out: a guest's write-back view
+ * of it and the hypervisor's own would disagree. Pure: the registers' values are passed in. No
+ * locks.
  */
 #ifndef ARCH_X86_POLICY_MTRR_H
 #define ARCH_X86_POLICY_MTRR_H
@@ -17,7 +17,10 @@ struct mtrr_state {
 	uint64_t cap, def_type; /* IA32_MTRRCAP, IA32_MTRR_DEF_TYPE */
 	uint64_t fixed[MTRR_FIXED];
 	uint64_t base[MTRR_VARIABLE_MAX], mask[MTRR_VARIABLE_MAX];
-	/* AMD's Tom2ForceMemTypeWB: from 4 GiB to here the default type is write-back; 0: no such thing. */
+	/*
+	 * AMD's Tom2ForceMemTypeWB: from 4 GiB to here the default type is write-back; 0: no such
+	 * thing.
+	 */
 	hpa_t wb_top;
 };
 

@@ -16,8 +16,8 @@
 void switch_owner(uint64_t xcr0_allowed, bool has_tsc_aux);
 
 /*
- * What others' work left in this CPU's predictors, buffers and L1 data cache does not serve whoever runs next: where
- * the CPU has the commands. Part of switch_owner.
+ * What others' work left in this CPU's predictors, buffers and L1 data cache does not serve whoever
+ * runs next: where the CPU has the commands. Part of switch_owner.
  */
 void switch_flush(void);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ticks that a vCPU spends in the hypervisor: from each exit to the next entry, without the time it sleeps in HLT.
- * Only in builds with -DEXIT_TIMING (make bench); nothing of it is compiled in others. A vCPU's own CPU only.
+ * Ticks that a vCPU spends in the hypervisor: from each exit to the next entry, without the time it
+ * sleeps in HLT. Only in builds with -DEXIT_TIMING (make bench); nothing of it is compiled in
+ * others. A vCPU's own CPU only.
  */
 #ifndef ARCH_X86_VIRT_TIMING_H
 #define ARCH_X86_VIRT_TIMING_H

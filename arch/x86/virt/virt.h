@@ -200,7 +200,8 @@ struct vcpu_hooks {
 struct recorder_entry {
 	uint64_t rip;
 	uint32_t raw;
-	uint32_t info; /* port, MSR number, CPUID leaf, low gpa: what the reason makes interesting */
+	uint32_t
+		info; /* port, MSR number, CPUID leaf, low gpa: what the reason makes interesting */
 };
 
 struct vcpu {
@@ -234,7 +235,7 @@ struct virt_caps {
 	bool page_1g, page_2m, accessed_dirty;
 	bool tsc_scaling;
 	bool invpcid, rdtscp;
-	uint64_t cr4; /* CR4 bits this CPU can hold */
+	uint64_t cr4;  /* CR4 bits this CPU can hold */
 	unsigned tags; /* VPIDs or ASIDs, 0 excluded */
 };
 

@@ -27,9 +27,9 @@ vmx_enter:
 	mov $VMCS_HOST_RSP, %eax
 	vmwrite %rsp, %rax
 	/*
-	 * From this look at what was posted to the entry itself, an NMI must not be lost: its handler
-	 * sees RIP in the window and makes it go on at vmx_enter_abort (nmi.c). The stack is the same
-	 * everywhere in the window, and no guest register has changed.
+	 * From this look at what was posted to the entry itself, an NMI must not be lost: its
+	 * handler sees RIP in the window and makes it go on at vmx_enter_abort (nmi.c). The stack
+	 * is the same everywhere in the window, and no guest register has changed.
 	 */
 	.globl vmx_enter_window, vmx_enter_window_end, vmx_enter_abort
 vmx_enter_window:
@@ -53,7 +53,7 @@ vmx_enter_window:
 	mov VCPU_GPR+8*7(%rdi), %rdi	/* moves leave the flags of TEST alone */
 	jz 2f
 	vmresume
-	jmp 3f	/* in the window, but an NMI here only makes a failed entry an attempt that is repeated */
+	jmp 3f	/* an NMI here makes a failed entry one that is tried again */
 2:	vmlaunch
 vmx_enter_window_end:
 	/* VMfail: nothing was loaded or entered, the instruction error says why. */

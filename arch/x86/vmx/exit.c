@@ -35,9 +35,10 @@ static void reblock_nmi(const struct vcpu *v)
 }
 
 /*
- * A #DB that is intercepted does not leave its single step in the pending debug exceptions, as other exits do; but
- * the entry after it wants to see it there while a shadow and TF last (SDM vol. 3, "Checks on Guest Non-Register
- * State"). It is not delivered twice: the event that is injected takes its place.
+ * A #DB that is intercepted does not leave its single step in the pending debug exceptions, as
+ * other exits do; but the entry after it wants to see it there while a shadow and TF last (SDM vol.
+ * 3, "Checks on Guest Non-Register State"). It is not delivered twice: the event that is injected
+ * takes its place.
  */
 static void keep_single_step(void)
 {
@@ -192,7 +193,9 @@ static void save_vectoring(struct vcpu *v)
 	__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
 }
 
-/* A number that no row has, or one with flags: of those only the failure of an entry is ever due. */
+/*
+ * A number that no row has, or one with flags: of those only the failure of an entry is ever due.
+ */
 static void decode_unusual(struct vm_exit *e)
 {
 	e->reason = EXIT_UNKNOWN;

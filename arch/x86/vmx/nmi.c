@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A host NMI that comes between the last look at what was posted and the VM entry: it makes the entry not
- * happen, so that the run loop looks again (design decision 11). In the guest an NMI is an exit.
+ * A host NMI that comes between the last look at what was posted and the VM entry: it makes the
+ * entry not happen, so that the run loop looks again (design decision 11). In the guest an NMI is
+ * an exit.
  */
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/trap.h"
