@@ -125,8 +125,8 @@ RUNNERS = {"unit": run_unit, "check": run_check, "boot": run_boot}
 
 
 def plant(mutant):
-    patch = ["patch", "--batch", "--forward", "--strip=1", "--no-backup-if-mismatch",
-             "--reject-file=-", f"--input={mutant.path}"]
+    patch = ["patch", "--batch", "--forward", "--strip=1", "--ignore-whitespace",
+             "--no-backup-if-mismatch", "--reject-file=-", f"--input={mutant.path}"]
     status, output = run(patch, 60)
     if status:
         raise Broken("the patch does not apply: " + output.strip().splitlines()[-1])
