@@ -11,7 +11,10 @@ PYTHON := /usr/bin/python3
 IASL   := iasl
 
 .DEFAULT_GOAL := all
-MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 Q := $(if $(V),,@)
 
 # ---- Sources, one list per layer (design: dependencies go down only) ------------------------------
