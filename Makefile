@@ -204,7 +204,7 @@ fuzz: $(if $(FUZZ),$(BUILD)/fuzz/$(FUZZ),$(FUZZ_BINS) $(BUILD)/fuzz/emul_diff)
 TIMED := $(BUILD)/timed
 bench: $(EFI) $(TOOL) $(foreach g,bench hello,$(BUILD)/guests/$(g).elf)
 	$(Q)$(DEPS) test
-	$(Q)$(MAKE) --no-print-directory $(BUILD)/unit/test_vmx
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/unit/test_vmx_price
 	$(Q)$(MAKE) --no-print-directory BUILD=$(TIMED) DEFINES=-DEXIT_TIMING $(TIMED)/BOOTX64.EFI
 	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD) --timed $(TIMED)
 

@@ -334,7 +334,7 @@ static void write_divisor(struct uart16550 *u, unsigned offset, uint8_t value)
 	update_char_time(u);
 }
 
-static void write_byte(struct uart16550 *u, unsigned offset, uint8_t value, ns_t now)
+static NOINLINE void write_byte(struct uart16550 *u, unsigned offset, uint8_t value, ns_t now)
 {
 	if ((u->lcr & LCR_DLAB) && offset <= REG_IER) {
 		write_divisor(u, offset, value);
@@ -392,11 +392,20 @@ uint32_t uart16550_read(struct uart16550 *u, unsigned offset, unsigned size, ns_
 	return value;
 }
 
+static NOINLINE void write_bytes(
+	struct uart16550 *u, unsigned offset, unsigned size, uint32_t value, ns_t now)
+{
+	for (unsigned i = 0; i < size && i < sizeof(value); i++)
+		write_byte(u, offset + i, value >> (8 * i), now);
+}
+
 void uart16550_write(struct uart16550 *u, unsigned offset, unsigned size, uint32_t value, ns_t now)
 {
 	timeout_check(u, now);
-	for (unsigned i = 0; i < size && i < sizeof(value); i++)
-		write_byte(u, offset + i, value >> (8 * i), now);
+	if (LIKELY(size == 1))
+		write_byte(u, offset, (uint8_t)value, now);
+	else
+		write_bytes(u, offset, size, value, now);
 }
 
 ns_t uart16550_deadline(const struct uart16550 *u)

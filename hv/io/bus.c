@@ -20,6 +20,7 @@ int bus_add(struct bus *b, const struct bus_range *range)
 	for (unsigned i = b->count; i > at; i--)
 		b->range[i] = b->range[i - 1];
 	b->range[at] = *range;
+	b->last = NULL;
 	b->count++;
 	return OK;
 }
@@ -29,7 +30,7 @@ void bus_seal(struct bus *b)
 	b->sealed = true;
 }
 
-const struct bus_range *bus_find(const struct bus *b, uint64_t address, unsigned size)
+static NOINLINE const struct bus_range *search(struct bus *b, uint64_t address, unsigned size)
 {
 	unsigned low = 0, high = b->count;
 
@@ -41,15 +42,34 @@ const struct bus_range *bus_find(const struct bus *b, uint64_t address, unsigned
 			high = mid;
 		else if (address - r->base >= r->size)
 			low = mid + 1;
+		else if (!range_within(address - r->base, size, r->size))
+			return NULL;
 		else
-			return range_within(address - r->base, size, r->size) ? r : NULL;
+			return r;
 	}
 	return NULL;
 }
 
-bool bus_read(const struct bus *b, uint64_t address, unsigned size, uint64_t *value)
+static inline const struct bus_range *find(struct bus *b, uint64_t address, unsigned size)
 {
-	const struct bus_range *r = bus_find(b, address, size);
+	const struct bus_range *r = __atomic_load_n(&b->last, __ATOMIC_RELAXED);
+
+	if (r && range_within(address - r->base, size, r->size))
+		return r;
+	r = search(b, address, size);
+	if (r)
+		__atomic_store_n(&b->last, r, __ATOMIC_RELAXED);
+	return r;
+}
+
+const struct bus_range *bus_find(struct bus *b, uint64_t address, unsigned size)
+{
+	return find(b, address, size);
+}
+
+bool bus_read(struct bus *b, uint64_t address, unsigned size, uint64_t *value)
+{
+	const struct bus_range *r = find(b, address, size);
 
 	*value = mask_bytes(size);
 	if (!r)
@@ -62,9 +82,9 @@ bool bus_read(const struct bus *b, uint64_t address, unsigned size, uint64_t *va
 	return true;
 }
 
-bool bus_write(const struct bus *b, uint64_t address, unsigned size, uint64_t value)
+bool bus_write(struct bus *b, uint64_t address, unsigned size, uint64_t value)
 {
-	const struct bus_range *r = bus_find(b, address, size);
+	const struct bus_range *r = find(b, address, size);
 
 	if (!r)
 		return false;

@@ -25,6 +25,8 @@ struct bus {
 	struct bus_range range[BUS_RANGES_MAX]; /* sorted by base */
 	unsigned count;
 	bool sealed;
+	const struct bus_range
+		*last; /* atomic hint: the range found last is likely to be the next */
 };
 
 /* E_BUSY: overlaps or sealed; E_NOMEM: too many; E_INVAL: empty, or wraps. */
@@ -32,10 +34,10 @@ int bus_add(struct bus *b, const struct bus_range *range) MUST_CHECK;
 void bus_seal(struct bus *b);
 
 /* The range that holds all of [address, address + size), or NULL. */
-const struct bus_range *bus_find(const struct bus *b, uint64_t address, unsigned size);
+const struct bus_range *bus_find(struct bus *b, uint64_t address, unsigned size);
 
 /* False: nobody is there; *value is all ones then, as an undriven bus reads. */
-bool bus_read(const struct bus *b, uint64_t address, unsigned size, uint64_t *value);
-bool bus_write(const struct bus *b, uint64_t address, unsigned size, uint64_t value);
+bool bus_read(struct bus *b, uint64_t address, unsigned size, uint64_t *value);
+bool bus_write(struct bus *b, uint64_t address, unsigned size, uint64_t value);
 
 #endif

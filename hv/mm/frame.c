@@ -39,19 +39,27 @@ void frame_pool_mark(struct frame_pool *pool, hpa_t base, uint64_t size, uint16_
 		pool->frame[f] = what;
 }
 
+static void chunk_is_clean(struct frame_pool *pool, uint64_t c)
+{
+	pool->chunk[c] = FRAME_CLEAN;
+	pool->clean_chunks++;
+	pool->chunk_at = MIN(pool->chunk_at, c);
+}
+
 /* A mixed chunk whose frames are all in one state becomes a whole one. */
 static void chunk_fold(struct frame_pool *pool, uint64_t c)
 {
-	uint16_t state = FRAME_RESERVED;
-
 	if (pool->chunk_clean[c] == CHUNK_FRAMES)
-		state = FRAME_CLEAN;
+		chunk_is_clean(pool, c);
 	else if (pool->chunk_dirty[c] == CHUNK_FRAMES)
-		state = FRAME_DIRTY;
-	if (state == FRAME_RESERVED)
-		return;
-	pool->chunk[c] = state;
-	pool->clean_chunks += state == FRAME_CLEAN;
+		pool->chunk[c] = FRAME_DIRTY;
+}
+
+/* Frames from f on in its chunk are free. */
+static void alloc_move_back(struct frame_pool *pool, uint64_t f)
+{
+	if (f / CHUNK_FRAMES == pool->alloc_at)
+		pool->alloc_from = MIN(pool->alloc_from, f);
 }
 
 /* A whole clean or dirty chunk becomes mixed, so that its frames can be given out one by one. */
@@ -65,6 +73,7 @@ static void chunk_split(struct frame_pool *pool, uint64_t c)
 	pool->chunk_clean[c] = state == FRAME_CLEAN ? CHUNK_FRAMES : 0;
 	pool->chunk_dirty[c] = state == FRAME_DIRTY ? CHUNK_FRAMES : 0;
 	pool->clean_chunks -= state == FRAME_CLEAN;
+	alloc_move_back(pool, c * CHUNK_FRAMES);
 }
 
 void frame_pool_seal(struct frame_pool *pool)
@@ -91,6 +100,8 @@ static int64_t find_run(const struct frame_pool *pool, uint64_t c, unsigned coun
 {
 	uint64_t first = c * CHUNK_FRAMES, end = first + frames_in_chunk(pool, c);
 
+	if (c == pool->alloc_at)
+		first = MAX(first, pool->alloc_from);
 	for (uint64_t f = align_up(first, align); f + count <= end; f += align) {
 		unsigned n = 0;
 
@@ -100,6 +111,20 @@ static int64_t find_run(const struct frame_pool *pool, uint64_t c, unsigned coun
 			return (int64_t)f;
 	}
 	return -1;
+}
+
+/* Small runs come from here next. */
+static void alloc_move(struct frame_pool *pool, uint64_t f, unsigned count, unsigned align)
+{
+	uint64_t c = f / CHUNK_FRAMES;
+
+	if (c != pool->alloc_at) {
+		pool->alloc_at = c;
+		pool->alloc_from = c * CHUNK_FRAMES;
+	}
+	/* Larger runs may have skipped a free frame. */
+	if (f == pool->alloc_from || (count == 1 && align == 1))
+		pool->alloc_from = f + count;
 }
 
 /* Owner takes free frames [f, f + count) of a mixed chunk; dirty ones are cleared. */
@@ -157,7 +182,7 @@ hpa_t frame_alloc(struct frame_pool *pool, uint16_t owner, unsigned count, unsig
 	spin_lock(&pool->lock);
 	f = find_chunk_with_run(pool, count, align);
 	if (f >= 0) {
-		pool->alloc_at = (uint64_t)f / CHUNK_FRAMES;
+		alloc_move(pool, (uint64_t)f, count, align);
 		take_run(pool, owner, (uint64_t)f, count);
 	}
 	spin_unlock(&pool->lock);
@@ -176,6 +201,7 @@ void frame_free(struct frame_pool *pool, uint16_t owner, hpa_t base, unsigned co
 		pool->chunk_dirty[c]++;
 		pool->dirty_frames++;
 	}
+	alloc_move_back(pool, f);
 	if (pool->chunk[c] == CHUNK_MIXED)
 		chunk_fold(pool, c);
 	spin_unlock(&pool->lock);
@@ -194,11 +220,13 @@ int frame_alloc_chunks(
 	struct frame_pool *pool, uint16_t owner, uint64_t count, uint64_t align, hpa_t *base)
 {
 	int status = E_NOMEM;
+	uint64_t c;
 
 	if (count == 0 || align == 0)
 		return E_INVAL;
 	spin_lock(&pool->lock);
-	for (uint64_t c = 0; pool->clean_chunks >= count && c + count <= pool->chunk_count;) {
+	for (c = align_up(pool->chunk_at, align);
+		pool->clean_chunks >= count && c + count <= pool->chunk_count;) {
 		uint64_t n = clean_run(pool, c, count);
 
 		if (n < count) {
@@ -208,6 +236,8 @@ int frame_alloc_chunks(
 		for (uint64_t i = 0; i < count; i++)
 			pool->chunk[c + i] = owner;
 		pool->clean_chunks -= count;
+		if (align == 1 && count == 1)
+			pool->chunk_at = c + 1;
 		*base = c * CHUNK_SIZE;
 		status = OK;
 		break;
@@ -227,8 +257,10 @@ static uint64_t release_frames(struct frame_pool *pool, uint64_t c, uint16_t own
 		released++;
 	}
 	pool->chunk_dirty[c] += (uint16_t)released;
-	if (released)
+	if (released) {
+		alloc_move_back(pool, first);
 		chunk_fold(pool, c);
+	}
 	return released;
 }
 
@@ -298,12 +330,12 @@ bool frame_scrub_step(struct frame_pool *pool)
 	c = frame / CHUNK_FRAMES;
 	spin_lock(&pool->lock);
 	if (pool->chunk[c] == FRAME_SCRUBBING) {
-		pool->chunk[c] = FRAME_CLEAN;
-		pool->clean_chunks++;
+		chunk_is_clean(pool, c);
 	} else {
 		for (uint64_t f = frame; f < frame + count; f++)
 			pool->frame[f] = FRAME_CLEAN;
 		pool->chunk_clean[c] += (uint16_t)count;
+		alloc_move_back(pool, frame);
 		chunk_fold(pool, c);
 	}
 	spin_unlock(&pool->lock);

@@ -41,7 +41,9 @@ struct frame_pool {
 	uint64_t clean_chunks; /* whole chunks that can be given out now */
 	uint64_t dirty_frames; /* all frames that wait for scrubbing */
 	uint64_t scrub_at;     /* where the scrubber looks next */
-	uint64_t alloc_at;     /* small runs: chunk that last had room */
+	uint64_t chunk_at;     /* no whole chunk below this one is clean */
+	uint64_t alloc_at;     /* small runs: chunk that last had room ... */
+	uint64_t alloc_from;   /* ... no frame of that chunk below this one is free */
 };
 #define CHUNK_MIXED 0xffffu
 

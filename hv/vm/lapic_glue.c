@@ -10,11 +10,6 @@ uint64_t vm_cpu_tsc(const struct vm_cpu *c)
 	return rdtsc() + c->tsc_offset;
 }
 
-ns_t vm_now(const struct vm *vm)
-{
-	return tsc_now_ns() - vm->start_ns;
-}
-
 void vm_cpu_interrupt(struct vm_cpu *c, uint8_t vector, bool level)
 {
 	if (c->vcpu.cpu == vm_host.this_cpu()) {

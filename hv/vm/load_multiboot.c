@@ -69,17 +69,31 @@ _Static_assert(sizeof(struct mb_info) == 116, "Multiboot 3.3");
 _Static_assert(sizeof(struct mb_mmap) == 24, "Multiboot 3.3");
 _Static_assert(sizeof(struct mb_page) <= PAGE_SIZE, "the information fits its page");
 
-/* The header without its address fields, and its file offset; false if there is none. */
+/* The header without its address fields, at this file offset? */
+static bool header_at(const struct load_ctx *ctx, uint64_t at, struct mb_header *h)
+{
+	memset(h, 0, sizeof(*h));
+	return at + HEADER_BASE_SIZE <= SEARCH_SIZE &&
+	       load_file_read(ctx, at, h, HEADER_BASE_SIZE) == OK && h->magic == MAGIC &&
+	       h->magic + h->flags + h->checksum == 0;
+}
+
+/* It and its file offset; false if there is none. Only where the magic number is do we look closer. */
 static bool header_find(const struct load_ctx *ctx, struct mb_header *h, uint64_t *offset)
 {
-	for (uint64_t at = 0; at + HEADER_BASE_SIZE <= SEARCH_SIZE; at += 4) {
-		memset(h, 0, sizeof(*h));
-		if (load_file_read(ctx, at, h, HEADER_BASE_SIZE))
+	uint64_t end = MIN(ctx->req->kernel_size, (uint64_t)SEARCH_SIZE);
+	uint32_t piece[128];
+
+	for (uint64_t at = 0; at < end; at += sizeof(piece)) {
+		uint64_t size = MIN(end - at, sizeof(piece));
+
+		if (load_file_read(ctx, at, piece, size))
 			return false;
-		if (h->magic != MAGIC || h->magic + h->flags + h->checksum)
-			continue;
-		*offset = at;
-		return true;
+		for (unsigned i = 0; i < size / sizeof(piece[0]); i++) {
+			*offset = at + i * sizeof(piece[0]);
+			if (piece[i] == MAGIC && header_at(ctx, *offset, h))
+				return true;
+		}
 	}
 	return false;
 }

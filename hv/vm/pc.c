@@ -172,21 +172,24 @@ static const struct model_ops model_ops[MODEL_COUNT] = {
 	[MODEL_IOAPIC] = OPS(ioapic),
 };
 
-static void rearm(struct model *m)
+static NOINLINE void arm(struct model *m, ns_t deadline)
 {
-	ns_t deadline, floor;
-
-	if (!m->ops->deadline)
-		return;
-	deadline = m->ops->deadline(m->state);
-	if (deadline == m->armed)
-		return;
 	m->armed = deadline;
 	if (deadline != NS_NEVER) {
-		floor = vm_now(m->vm) + MODEL_TIMER_FLOOR_NS;
+		ns_t floor = vm_now(m->vm) + MODEL_TIMER_FLOOR_NS;
+
 		deadline = MAX(deadline, floor) + m->vm->start_ns;
 	}
 	vm_host.timer_arm(&m->timer, tsc_at_ns(deadline));
+}
+
+/* After each access: nearly always nothing has changed. */
+static inline void rearm(struct model *m)
+{
+	ns_t deadline = m->ops->deadline ? m->ops->deadline(m->state) : NS_NEVER;
+
+	if (UNLIKELY(deadline != m->armed))
+		arm(m, deadline);
 }
 
 static void model_fire(struct timer *t, uint64_t now)
@@ -323,17 +326,12 @@ void pc_eoi(struct vm *vm, uint8_t vector)
 
 /* ---- Console ---- */
 
-static bool console_ready(void *ctx)
+/* The ring is full. */
+static NOINLINE bool console_stalled(struct vm *vm)
 {
-	struct vm *vm = ctx;
 	struct pc *pc = vm->pc;
-	ns_t now;
+	ns_t now = vm_now(vm);
 
-	if (ring_room(vm->console_out) > 0) {
-		pc->stalled_since = NS_NEVER;
-		return true;
-	}
-	now = vm_now(vm);
 	if (pc->stalled_since == NS_NEVER)
 		pc->stalled_since = now;
 	if (now - pc->stalled_since >= CONSOLE_STALL_NS)
@@ -342,6 +340,16 @@ static bool console_ready(void *ctx)
 		vm_host.timer_arm(
 			&pc->console_timer, tsc_at_ns(vm->start_ns + now + CONSOLE_POLL_NS));
 	return false;
+}
+
+static bool console_ready(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	if (UNLIKELY(ring_room(vm->console_out) == 0))
+		return console_stalled(vm);
+	vm->pc->stalled_since = NS_NEVER;
+	return true;
 }
 
 static void console_tx(void *ctx, uint8_t byte)

@@ -11,6 +11,7 @@
 #ifndef HV_VM_VM_H
 #define HV_VM_VM_H
 
+#include "arch/x86/cpu/tsc.h"
 #include "arch/x86/mm/pt.h"
 #include "arch/x86/policy/cpuid.h"
 #include "arch/x86/virt/virt.h"
@@ -153,7 +154,11 @@ static inline struct vm_cpu *vm_cpu_of(struct vcpu *v)
 }
 
 /* The guest's clocks. */
-ns_t vm_now(const struct vm *vm);
+static inline ns_t vm_now(const struct vm *vm)
+{
+	return tsc_now_ns() - vm->start_ns;
+}
+
 uint64_t vm_cpu_tsc(const struct vm_cpu *c);
 
 /* event.c: what is delivered at the next entry */

@@ -161,7 +161,7 @@ def linux_figures(log, stub):
 
 
 def access_figures(program):
-    """What tests/unit/test_vmx.c counts in its fake CPU."""
+    """What tests/unit/test_vmx_price.c counts in its fake CPU."""
     run = subprocess.run([program], capture_output=True, text=True, check=False)
     found = {}
     for name, counts in re.findall(r"^accesses (\w+) (.*)$", run.stdout, re.MULTILINE):
@@ -198,7 +198,7 @@ def measure(build, timed):
     logs = {test.name: framework.plain_text(work / f"{test.name}.log") for test, _ in boots}
     return (exit_figures(logs["exits"]) | start_figures(logs["linux"])
             | linux_figures(logs["linux"], stub_instructions(timed / "hypervisor.elf"))
-            | access_figures(build / "unit" / "test_vmx")
+            | access_figures(build / "unit" / "test_vmx_price")
             | {"efi_bytes": (build / "BOOTX64.EFI").stat().st_size,
                "source_lines": source_lines()})
 

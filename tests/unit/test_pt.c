@@ -475,6 +475,33 @@ static void test_no_memory(void **state)
 	f.arena = NULL;
 }
 
+/* Nobody listens to the stores: rows of entries are then filled several at a time. */
+static void test_rows(void **state)
+{
+	const uint64_t at = MIB(2) - 5 * 4096, size = MIB(4) + 9 * 4096;
+	struct pt_mapping m;
+
+	(void)state;
+	for (unsigned hole = 0; hole < 20; hole++) {
+		start(&pt_format_ept);
+		f.pt.stored = NULL;
+		assert_int_equal(pt_map(&f.pt, MIB(2) + hole * 4096, GIB(9), 4096, PT_READ, PT_4K), 0);
+		assert_int_equal(pt_map(&f.pt, at, GIB(1), size, PT_READ | PT_WRITE, PT_4K), 0);
+		assert_true(f.pt.stale);
+		for (uint64_t off = 0; off < size; off += 4096) {
+			assert_int_equal(pt_lookup(&f.pt, at + off, &m), 0);
+			assert_int_equal(m.pa, GIB(1) + off);
+			assert_int_equal(m.flags, PT_READ | PT_WRITE);
+		}
+		assert_int_equal(pt_lookup(&f.pt, at - 1, &m), E_NOENT);
+		assert_int_equal(pt_lookup(&f.pt, at + size, &m), E_NOENT);
+		f.pt.stale = false;
+		assert_int_equal(pt_map(&f.pt, at, GIB(1), size, PT_READ | PT_WRITE, PT_4K), 0);
+		assert_false(f.pt.stale);
+		finish();
+	}
+}
+
 static uint64_t random_page(uint64_t range)
 {
 	uint64_t pages = range / 4096, r = (uint64_t)rand() << 20 ^ (uint64_t)rand();
@@ -528,6 +555,7 @@ int main(void)
 		cmocka_unit_test(test_split_and_holes),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_random),
 	};
 

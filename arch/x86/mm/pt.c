@@ -149,6 +149,34 @@ static void store(struct pt *pt, uint64_t *entry, uint64_t value)
 		pt->stored(pt->context, entry, 1);
 }
 
+#define ROW_STEP 8u
+
+/*
+ * Count neighbouring entries, each `step` above the one before. A guest's RAM in 4 KiB leaves is a quarter of a million
+ * of them per GiB, nearly all of which were empty: those are looked at eight at a time.
+ */
+static void store_row(struct pt *pt, uint64_t *entry, uint64_t count, uint64_t value, uint64_t step)
+{
+	uint64_t i = 0;
+
+	while (i < count) {
+		uint64_t *e = &entry[i], old = 1;
+
+		if (count - i >= ROW_STEP && !pt->stored)
+			old = e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7];
+		if (old) {
+			store(pt, e, value);
+			value += step;
+			i++;
+			continue;
+		}
+		UNROLL_8
+		for (unsigned k = 0; k < ROW_STEP; k++, value += step)
+			__atomic_store_n(&e[k], value, __ATOMIC_RELEASE);
+		i += ROW_STEP;
+	}
+}
+
 /* Put a table below an absent entry or a large leaf; every address translates as before. */
 static int grow(struct pt *pt, uint64_t *entry, unsigned level)
 {
@@ -222,10 +250,8 @@ static uint64_t edit_fill(
 	uint64_t count = MIN(PAGING_ENTRIES - index, (e->size - at) / span);
 	uint64_t value = make_leaf(pt, level, e->pa + at, e->flags);
 
-	if (commit) {
-		for (uint64_t i = 0; i < count; i++, value += span)
-			store(pt, &entry[i], value);
-	}
+	if (commit)
+		store_row(pt, entry, count, value, span);
 	return count * span;
 }
 
