@@ -485,7 +485,8 @@ static void test_rows(void **state)
 	for (unsigned hole = 0; hole < 20; hole++) {
 		start(&pt_format_ept);
 		f.pt.stored = NULL;
-		assert_int_equal(pt_map(&f.pt, MIB(2) + hole * 4096, GIB(9), 4096, PT_READ, PT_4K), 0);
+		assert_int_equal(
+			pt_map(&f.pt, MIB(2) + hole * 4096, GIB(9), 4096, PT_READ, PT_4K), 0);
 		assert_int_equal(pt_map(&f.pt, at, GIB(1), size, PT_READ | PT_WRITE, PT_4K), 0);
 		assert_true(f.pt.stale);
 		for (uint64_t off = 0; off < size; off += 4096) {
