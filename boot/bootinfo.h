@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define BOOTINFO_MAGIC   0x4448454b4c55422full /* "/BULKHED" as bytes */
-#define BOOTINFO_VERSION 1u
+#define BOOTINFO_VERSION 2u
 
 #define HV_VIRT_BASE 0xffffffff80000000ull
 
@@ -63,6 +63,15 @@ struct bootinfo_framebuffer {
 	uint32_t bgr;   /* 1: blue is the low byte, 0: red is; always 32 bits per pixel */
 };
 
+/* What ACPI's tables say; ports and addresses are 0 where they say nothing. */
+struct bootinfo_acpi {
+	uint64_t hpet; /* register block */
+	uint16_t pm1a_cnt, pm1b_cnt, pm_timer, smi_cmd, reset_port;
+	uint8_t reset_value, acpi_enable;
+	uint8_t has_s5, slp_typ_a, slp_typ_b; /* the types count only with has_s5 */
+	uint8_t reserved;
+};
+
 struct bootinfo {
 	uint64_t magic;
 	uint32_t version;
@@ -87,13 +96,15 @@ struct bootinfo {
 	uint64_t rsdp;        /* physical address, 0: this firmware has no ACPI */
 	uint64_t unix_time;   /* seconds since 1970 by the firmware's clock, 0: unknown */
 	struct bootinfo_framebuffer framebuffer;
+	struct bootinfo_acpi acpi;
 };
 
 _Static_assert(sizeof(struct bootinfo_mem) == 24, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_file) == 184, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_cpu) == 8, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_framebuffer) == 32, "hand-over ABI");
-_Static_assert(sizeof(struct bootinfo) == 144, "hand-over ABI");
+_Static_assert(sizeof(struct bootinfo_acpi) == 24, "hand-over ABI");
+_Static_assert(sizeof(struct bootinfo) == 168, "hand-over ABI");
 
 /* Sum of the structure's 32-bit words: 0 when the checksum field is right. */
 static inline uint32_t bootinfo_sum(const struct bootinfo *bi)

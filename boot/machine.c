@@ -4,6 +4,7 @@
  * and the hypervisor looks elsewhere or does without. No locks.
  */
 #include "boot/loader.h"
+#include "boot/acpi.h"
 #include "boot/convert.h"
 #include "hv/lib/string.h"
 
@@ -37,6 +38,13 @@ struct mp_services {
 
 #define CPUS_MAX 4096u
 
+/* Firmware's tables map all memory one to one (UEFI specification, "x64 Platforms"). */
+static const void *map_identity(void *ctx, uint64_t phys, uint64_t size)
+{
+	(void)ctx;
+	return phys && phys + size > phys ? (const void *)phys : NULL;
+}
+
 static struct bootinfo_cpu cpu_of(const struct mp_processor_info *info)
 {
 	const uint32_t usable = PROCESSOR_ENABLED_BIT | PROCESSOR_HEALTH_STATUS_BIT;
@@ -49,33 +57,43 @@ static struct bootinfo_cpu cpu_of(const struct mp_processor_info *info)
 	return cpu;
 }
 
-static EFI_STATUS describe_cpus(struct bootinfo *info)
+static unsigned ask_mp_services(struct bootinfo_cpu *cpus)
 {
 	static EFI_GUID guid = MP_SERVICES_GUID;
 	struct mp_services *mp;
-	struct bootinfo_cpu *cpus;
 	UINTN count, enabled;
-	uint64_t base;
-	EFI_STATUS status;
+	unsigned found = 0;
 
 	if (EFI_ERROR(firmware_bs->LocateProtocol(&guid, NULL, (void **)&mp)) ||
 		EFI_ERROR(mp->get_number_of_processors(mp, &count, &enabled)))
-		return EFI_SUCCESS;
-	count = MIN(count, (UINTN)CPUS_MAX);
-	status = firmware_alloc(count * sizeof(*cpus), PAGE_SIZE, BOOT_MEM_LOADER, &base);
-	if (EFI_ERROR(status)) {
-		firmware_print("bulkhead: no memory for the list of CPUs\n");
-		return status;
-	}
-	cpus = (struct bootinfo_cpu *)base;
-	info->cpus = base;
-	for (UINTN i = 0; i < count; i++) {
+		return 0;
+	for (UINTN i = 0; i < MIN(count, (UINTN)CPUS_MAX); i++) {
 		struct mp_processor_info cpu;
 
 		memset(&cpu, 0, sizeof(cpu));
 		if (!EFI_ERROR(mp->get_processor_info(mp, i, &cpu)))
-			cpus[info->cpu_count++] = cpu_of(&cpu);
+			cpus[found++] = cpu_of(&cpu);
 	}
+	return found;
+}
+
+/* MP Services know the health of each; where they are missing ACPI's list will do. */
+static EFI_STATUS describe_cpus(struct bootinfo *info)
+{
+	uint64_t base;
+	EFI_STATUS status = firmware_alloc(
+		CPUS_MAX * sizeof(struct bootinfo_cpu), PAGE_SIZE, BOOT_MEM_LOADER, &base);
+
+	if (EFI_ERROR(status)) {
+		firmware_print("bulkhead: no memory for the list of CPUs\n");
+		return status;
+	}
+	info->cpus = base;
+	info->cpu_count = ask_mp_services((struct bootinfo_cpu *)base);
+	if (!info->cpu_count)
+		info->cpu_count = boot_acpi_cpus(
+			&(struct boot_acpi){map_identity, NULL, info->rsdp},
+			(struct bootinfo_cpu *)base, CPUS_MAX);
 	return EFI_SUCCESS;
 }
 
@@ -97,6 +115,7 @@ static void describe_acpi(struct bootinfo *info)
 	info->rsdp = find_table(&acpi20);
 	if (!info->rsdp)
 		info->rsdp = find_table(&acpi10);
+	boot_acpi_read(&(struct boot_acpi){map_identity, NULL, info->rsdp}, &info->acpi);
 }
 
 static bool take_framebuffer(

@@ -25,6 +25,10 @@
 #define S5_PIIX4          0u
 #define S5_ICH9           7u
 
+#define PM1_SCI_EN     1u
+#define ENABLE_POLLS   300u
+#define ENABLE_POLL_US 1000u
+
 #define RESET_CONTROL 0xcf9u
 #define RESET_SYSTEM  0x02u
 #define RESET_CPU     0x04u
@@ -77,11 +81,24 @@ static void enter_sleep(uint16_t port, unsigned slp_typ)
 	outw(port, value | PM1_SLP_EN);
 }
 
+/* Before ACPI mode is on, some chipsets ignore SLP_EN (ACPI, "Legacy/ACPI Select and the SCI Interrupt"). */
+static void enable_acpi(const struct power_acpi *acpi)
+{
+	if (!acpi->smi_cmd || !acpi->acpi_enable)
+		return;
+	for (unsigned i = 0; i < ENABLE_POLLS && !(inw(acpi->pm1a_cnt) & PM1_SCI_EN); i++) {
+		if (i == 0)
+			outb(acpi->smi_cmd, acpi->acpi_enable);
+		tsc_delay_us(ENABLE_POLL_US);
+	}
+}
+
 int power_off(const struct power_acpi *acpi)
 {
 	uint16_t base = power_find_pm_base();
 
 	if (acpi && acpi->pm1a_cnt) {
+		enable_acpi(acpi);
 		enter_sleep(acpi->pm1a_cnt, acpi->slp_typ_a);
 		enter_sleep(acpi->pm1b_cnt, acpi->slp_typ_b);
 	} else if (base) {

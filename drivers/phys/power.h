@@ -14,6 +14,8 @@ struct power_acpi {
 	uint8_t slp_typ_a, slp_typ_b; /* 3 bits each */
 	uint16_t reset_port;          /* FADT RESET_REG in port space */
 	uint8_t reset_value;
+	uint16_t smi_cmd; /* where acpi_enable turns ACPI mode on */
+	uint8_t acpi_enable;
 };
 
 /*

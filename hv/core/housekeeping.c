@@ -9,6 +9,7 @@
 #include "hv/core/cpus.h"
 #include "hv/core/guests.h"
 #include "hv/core/log.h"
+#include "hv/core/machine.h"
 #include "hv/io/console.h"
 #include "hv/mm/memory.h"
 
@@ -125,13 +126,13 @@ static void all_stopped(void)
 	case CONFIG_ALL_STOPPED_POWEROFF:
 		log_line("all guests have stopped: powering off");
 		flush();
-		if (power_off(NULL) != OK)
+		if (power_off(machine_power()) != OK)
 			log_line("this machine cannot be powered off by software: switch it off");
 		break;
 	case CONFIG_ALL_STOPPED_REBOOT:
 		log_line("all guests have stopped: restarting the machine");
 		flush();
-		power_reset(NULL);
+		power_reset(machine_power());
 	default: log_line("all guests have stopped"); break;
 	}
 }

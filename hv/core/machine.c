@@ -200,6 +200,24 @@ void machine_release_loader(void)
 	frame_release_owner(&host_frames, FRAME_OWNER_LOADER);
 }
 
+const struct power_acpi *machine_power(void)
+{
+	static struct power_acpi power;
+	const struct bootinfo_acpi *a = &machine.bi.acpi;
+
+	power = (struct power_acpi){
+		.pm1a_cnt = a->has_s5 ? a->pm1a_cnt : 0,
+		.pm1b_cnt = a->pm1b_cnt,
+		.slp_typ_a = a->slp_typ_a,
+		.slp_typ_b = a->slp_typ_b,
+		.reset_port = a->reset_port,
+		.reset_value = a->reset_value,
+		.smi_cmd = a->smi_cmd,
+		.acpi_enable = a->acpi_enable,
+	};
+	return &power;
+}
+
 const struct bootinfo_file *machine_find_file(const char *path)
 {
 	for (unsigned i = 0; i < machine.bi.file_count; i++) {

@@ -7,6 +7,7 @@
 #define HV_CORE_MACHINE_H
 
 #include "boot/bootinfo.h"
+#include "drivers/phys/power.h"
 #include "hv/lib/types.h"
 
 #define MACHINE_MEM_MAX   512u
@@ -27,6 +28,9 @@ void machine_init(const struct bootinfo *bi);
 void machine_init_frames(void);
 /* Everything of the loader has been read: its memory is free. */
 void machine_release_loader(void);
+
+/* Registers that power off and reset the machine, as ACPI gives them. */
+const struct power_acpi *machine_power(void);
 
 /* A file of the config, or NULL if the loader does not know the path. */
 const struct bootinfo_file *machine_find_file(const char *path);

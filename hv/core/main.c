@@ -16,9 +16,9 @@
 
 static void start_clocks(void)
 {
-	const struct tsc_reference nowhere_special = {0};
+	const struct tsc_reference clocks = {machine.bi.acpi.hpet, machine.bi.acpi.pm_timer};
 
-	if (tsc_init(&nowhere_special) != OK)
+	if (tsc_init(&clocks) != OK)
 		panic("no clock to measure the TSC with: neither HPET, PM timer nor PIT answers");
 	if (host_lapic_init() != OK)
 		panic("the local APIC cannot be used");
