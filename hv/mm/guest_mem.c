@@ -13,10 +13,9 @@
 
 static const struct guest_region *region_of(const struct guest_mem *mem, gpa_t gpa)
 {
-	for (unsigned i = 0; i < mem->region_count; i++) {
-		const struct guest_region *r = &mem->region[i];
-
-		if (gpa >= r->base && gpa - r->base < r->size)
+	/* The last one is the largest, as a rule. */
+	for (const struct guest_region *r = mem->region + mem->region_count; r-- > mem->region;) {
+		if (gpa - r->base < r->size)
 			return r;
 	}
 	return NULL;

@@ -9,6 +9,7 @@
  * own and stops.
  */
 #include "arch/x86/defs/cr.h"
+#include "arch/x86/defs/msr.h"
 #include "arch/x86/emul/execute.h"
 #include "arch/x86/emul/walk.h"
 #include "hv/lib/fmt.h"
@@ -17,8 +18,7 @@
 
 struct emulation {
 	struct vm_cpu *c;
-	struct vcpu_state state;
-	struct walk_env walk;
+	struct vcpu_mode mode;
 	unsigned cpl;
 	/* One translation that the exit itself told us. */
 	bool known;
@@ -48,9 +48,12 @@ static bool in_hole(gpa_t gpa)
 static int walk_read(void *opaque, gpa_t gpa, unsigned size, uint64_t *value)
 {
 	struct emulation *em = opaque;
+	const volatile void *entry = guest_mem_map(&em->c->vm->mem, gpa, size, NULL);
 
-	*value = 0;
-	return guest_mem_read(&em->c->vm->mem, gpa, value, size);
+	if (!entry)
+		return E_RANGE;
+	*value = size == 8 ? *(const volatile uint64_t *)entry : *(const volatile uint32_t *)entry;
+	return OK;
 }
 
 static int walk_cmpxchg(void *opaque, gpa_t gpa, unsigned size, uint64_t old, uint64_t value)
@@ -71,6 +74,59 @@ static int walk_cmpxchg(void *opaque, gpa_t gpa, unsigned size, uint64_t old, ui
 	return done ? OK : E_BUSY;
 }
 
+static int walk(struct emulation *em, gva_t gva, unsigned access, struct walk_out *out)
+{
+	const struct vcpu_mode *m = &em->mode;
+	const struct walk_env with = {
+		.cr0 = m->cr0,
+		.cr3 = m->cr3,
+		.cr4 = m->cr4,
+		.efer = m->efer,
+		.rflags = m->rflags,
+		.phys_bits = (uint8_t)em->c->cpuid.phys_bits,
+		.gib_pages = true,
+		.opaque = em,
+		.read = walk_read,
+		.cmpxchg = walk_cmpxchg,
+	};
+
+	return walk_translate(&with, gva, access, out);
+}
+
+static bool fetched_here(struct emulation *em, gva_t gva, unsigned kind)
+{
+	const struct vm_fetch *f = &em->c->fetched;
+	const struct vcpu_mode *m = &em->mode;
+	uint64_t entry;
+
+	if ((gva ^ f->gva) >= PAGE_SIZE || f->walk.depth == 0 || f->kind != kind ||
+		f->cr3 != m->cr3 || f->cr0 != m->cr0 || f->cr4 != m->cr4 || f->efer != m->efer)
+		return false;
+	for (unsigned i = 0; i < f->walk.depth; i++) {
+		if (walk_read(em, f->walk.entry_gpa[i], 8, &entry) != OK ||
+			entry != f->walk.entry[i])
+			return false;
+	}
+	return true;
+}
+
+static int translate_fetch(struct emulation *em, gva_t gva, unsigned kind, struct walk_out *out)
+{
+	struct vm_fetch *f = &em->c->fetched;
+	const struct vcpu_mode *m = &em->mode;
+	int status;
+
+	if (fetched_here(em, gva, kind)) {
+		out->gpa = align_down(f->walk.gpa, PAGE_SIZE) | (gva & (PAGE_SIZE - 1));
+		return OK;
+	}
+	status = walk(em, gva, kind, out);
+	f->walk.depth = 0;
+	if (status == OK && (m->efer & EFER_LMA)) /* its entries have 8 bytes */
+		*f = (struct vm_fetch){gva, m->cr0, m->cr3, m->cr4, m->efer, kind, *out};
+	return status;
+}
+
 /* One page's worth of translation. */
 static enum emul_result translate(
 	struct emulation *em, struct emul_ctx *ctx, gva_t gva, unsigned access, gpa_t *gpa)
@@ -82,7 +138,10 @@ static enum emul_result translate(
 		*gpa = align_down(em->known_gpa, PAGE_SIZE) | (gva & (PAGE_SIZE - 1));
 		return EMUL_DONE;
 	}
-	status = walk_translate(&em->walk, gva, access, &out);
+	if (access & WALK_FETCH)
+		status = translate_fetch(em, gva, access, &out);
+	else
+		status = walk(em, gva, access, &out);
 	if (status == OK) {
 		*gpa = out.gpa;
 		return EMUL_DONE;
@@ -98,28 +157,38 @@ static enum emul_result translate(
 	return EMUL_STOP;
 }
 
+/* At most 8 bytes, nearly always 4: a call of memcpy() costs more. */
+static inline void copy_small(void *to, const void *from, unsigned size)
+{
+	if (LIKELY(size == 4))
+		__builtin_memcpy(to, from, 4);
+	else
+		memcpy(to, from, size);
+}
+
 static enum emul_result physical_access(
 	struct emulation *em, gpa_t gpa, void *buf, unsigned size, bool write)
 {
 	struct vm *vm = em->c->vm;
 	uint64_t value = 0;
+	int status;
 
-	if (guest_mem_is_ram(&vm->mem, gpa, size)) {
-		int status = write ? guest_mem_write(&vm->mem, gpa, buf, size)
-				   : guest_mem_read(&vm->mem, gpa, buf, size);
-		return status == OK ? EMUL_DONE : EMUL_STOP;
-	}
+	/* Devices first: they are why most instructions come here, and none of them lies in RAM. */
 	if (write) {
-		memcpy(&value, buf, size);
+		copy_small(&value, buf, size);
 		if (bus_write(&vm->mmio, gpa, size, value))
 			return EMUL_DONE;
-	} else {
-		bool there = bus_read(&vm->mmio, gpa, size, &value);
-
-		memcpy(buf, &value, size);
-		if (there)
-			return EMUL_DONE;
+	} else if (bus_read(&vm->mmio, gpa, size, &value)) {
+		copy_small(buf, &value, size);
+		return EMUL_DONE;
 	}
+	if (guest_mem_is_ram(&vm->mem, gpa, size)) {
+		status = write ? guest_mem_write(&vm->mem, gpa, buf, size)
+			       : guest_mem_read(&vm->mem, gpa, buf, size);
+		return status == OK ? EMUL_DONE : EMUL_STOP;
+	}
+	if (!write)
+		copy_small(buf, &value, size); /* all ones */
 	if (in_hole(gpa))
 		return EMUL_DONE;
 	vm_stop(vm, STOP_FAILED, "%s memory that is not its own at 0x%lx",
@@ -158,7 +227,7 @@ static enum emul_result emul_write(
 {
 	uint64_t copy = 0;
 
-	memcpy(&copy, buf, MIN(size, 8u));
+	copy_small(&copy, buf, MIN(size, 8u));
 	return linear_access(ctx, gva, &copy, MIN(size, 8u), access, true);
 }
 
@@ -198,11 +267,13 @@ static enum emul_result emul_io_out(
 static void emul_segment(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emul_seg *seg)
 {
 	const struct emulation *em = ctx->opaque;
-	const struct segment *s = &em->state.seg[reg];
+	struct vcpu *v = &em->c->vcpu;
+	struct segment s;
 
 	_Static_assert((int)EMUL_GS == (int)SEG_GS && (int)EMUL_ES == (int)SEG_ES, "numbering");
 	_Static_assert(EMUL_SEG_UNUSABLE == SEG_ATTR_UNUSABLE && EMUL_SEG_L == SEG_ATTR_L, "attr");
-	*seg = (struct emul_seg){s->base, s->limit, s->attr};
+	v->ops->segment_get(v, (enum segment_index)reg, &s);
+	*seg = (struct emul_seg){s.base, s.limit, s.attr};
 }
 
 static const struct emul_env env = {
@@ -217,47 +288,45 @@ static const struct emul_env env = {
 static void prepare(struct emulation *em, struct emul_ctx *ctx, const struct vm_exit *e)
 {
 	struct vcpu *v = &em->c->vcpu;
-	const struct vcpu_state *s = &em->state;
+	const struct vcpu_mode *m = &em->mode;
 
-	v->ops->state_get(v, &em->state);
-	v->gpr[RSP] = s->rsp;
-	em->cpl = (s->rflags & RFLAGS_VM) ? 3
-		  : !(s->cr0 & CR0_PE)    ? 0
-					  : (s->seg[SEG_SS].attr & SEG_ATTR_DPL) >> 5;
-	em->walk = (struct walk_env){
-		.cr0 = s->cr0,
-		.cr3 = s->cr3,
-		.cr4 = s->cr4,
-		.efer = s->efer,
-		.rflags = s->rflags,
-		.phys_bits = (uint8_t)em->c->cpuid.phys_bits,
-		.gib_pages = true,
-		.opaque = em,
-		.read = walk_read,
-		.cmpxchg = walk_cmpxchg,
-	};
+	v->ops->mode_get(v, &em->mode);
+	v->gpr[RSP] = m->rsp;
+	em->cpl = (m->rflags & RFLAGS_VM) ? 3
+		  : !(m->cr0 & CR0_PE)    ? 0
+					  : (m->ss_attr & SEG_ATTR_DPL) >> 5;
 	em->known = e->reason == EXIT_STAGE2 && e->stage2.gva_valid && !e->stage2.walking;
 	em->known_gva = e->stage2.gva;
 	em->known_gpa = e->stage2.gpa;
 	*ctx = (struct emul_ctx){
 		.gpr = v->gpr,
 		.rip = v->rip,
-		.rflags = s->rflags,
-		.cr0 = s->cr0,
-		.cr4 = s->cr4,
-		.code = (uint8_t)emul_code_size(s->efer, s->seg[SEG_CS].attr),
+		.rflags = m->rflags,
+		.cr0 = m->cr0,
+		.cr4 = m->cr4,
+		.code = (uint8_t)emul_code_size(m->efer, m->cs_attr),
 		.cpl = (uint8_t)em->cpl,
 		.env = &env,
 		.opaque = em,
 	};
 }
 
+static gva_t fetch_address(const struct emulation *em, const struct emul_ctx *ctx)
+{
+	struct vcpu *v = &em->c->vcpu;
+	struct segment cs;
+
+	if (ctx->code == EMUL_CODE64)
+		return ctx->rip;
+	v->ops->segment_get(v, SEG_CS, &cs);
+	return (uint32_t)(cs.base + ctx->rip);
+}
+
 /* Up to 15 bytes at CS:RIP; fewer when the next page cannot be fetched. */
 static enum emul_result fetch(
 	struct emulation *em, struct emul_ctx *ctx, uint8_t *bytes, unsigned *count)
 {
-	uint64_t base = ctx->code == EMUL_CODE64 ? 0 : em->state.seg[SEG_CS].base;
-	gva_t gva = ctx->code == EMUL_CODE64 ? ctx->rip : (uint32_t)(base + ctx->rip);
+	gva_t gva = fetch_address(em, ctx);
 	unsigned kind = WALK_FETCH | (em->cpl == 3 ? WALK_USER : 0);
 	bool known = em->known;
 
@@ -285,28 +354,48 @@ static enum emul_result fetch(
  */
 static enum emul_result fetch_fault(struct emulation *em, struct emul_ctx *ctx, unsigned count)
 {
-	uint64_t base = ctx->code == EMUL_CODE64 ? 0 : em->state.seg[SEG_CS].base;
 	enum emul_result result;
 	gpa_t gpa;
 
 	em->known = false;
-	result = translate(em, ctx, base + ctx->rip + count,
+	result = translate(em, ctx, fetch_address(em, ctx) + count,
 		WALK_FETCH | (em->cpl == 3 ? WALK_USER : 0), &gpa);
 	return result == EMUL_DONE ? EMUL_UNSUPPORTED : result;
 }
 
-static enum emul_result decode_and_execute(
-	struct emulation *em, struct emul_ctx *ctx, struct emul_insn *insn)
+/*
+ * A guest touches its devices with few instructions again and again. Decoding looks at nothing but the code size and
+ * the instruction's own bytes, so the same ones need no decoding.
+ */
+static bool same_as_last(
+	const struct emul_insn *last, const uint8_t *bytes, unsigned count, unsigned code)
 {
+	if (last->length == 0 || last->length > count || last->code != code)
+		return false;
+	for (unsigned i = 0; i < last->length; i++) {
+		if (bytes[i] != last->bytes[i])
+			return false;
+	}
+	return true;
+}
+
+static enum emul_result decode_and_execute(struct emulation *em, struct emul_ctx *ctx)
+{
+	struct emul_insn *insn = &em->c->emulated;
 	uint8_t bytes[EMUL_INSN_MAX];
 	unsigned count;
 	enum emul_result result = fetch(em, ctx, bytes, &count);
+	enum emul_decode_result decoded;
 
-	memset(insn->bytes, 0, sizeof(insn->bytes));
 	if (result != EMUL_DONE)
 		return result;
-	switch (emul_decode(bytes, count, ctx->code, insn)) {
-	case EMUL_DECODE_OK: return emul_execute(ctx, insn);
+	if (same_as_last(insn, bytes, count, ctx->code))
+		return emul_execute(ctx, insn);
+	decoded = emul_decode(bytes, count, ctx->code, insn);
+	if (decoded == EMUL_DECODE_OK)
+		return emul_execute(ctx, insn);
+	insn->length = 0;
+	switch (decoded) {
 	case EMUL_DECODE_UD: ctx->fault = (struct emul_fault){.vector = 6}; return EMUL_FAULT;
 	case EMUL_DECODE_TOO_LONG:
 		ctx->fault = (struct emul_fault){.vector = 13, .has_error = true};
@@ -320,9 +409,9 @@ static enum exit_action finish(struct emulation *em, struct emul_ctx *ctx)
 {
 	struct vcpu *v = &em->c->vcpu;
 
-	if (v->gpr[RSP] != em->state.rsp)
+	if (v->gpr[RSP] != em->mode.rsp)
 		v->ops->reg_write(v, REG_RSP, v->gpr[RSP]);
-	if (ctx->rflags != em->state.rflags)
+	if (ctx->rflags != em->mode.rflags)
 		v->ops->reg_write(v, REG_RFLAGS, ctx->rflags);
 	v->ops->instruction_done(v, ctx->rip);
 	return ACT_RESUME;
@@ -367,17 +456,17 @@ static bool not_an_instruction(struct vm_cpu *c, const struct vm_exit *e)
 
 enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 {
-	struct emulation em = {.c = c};
-	struct emul_insn insn;
+	struct emulation em;
 	struct emul_ctx ctx;
 
 	if (not_an_instruction(c, e))
 		return ACT_RESUME;
+	em.c = c;
 	prepare(&em, &ctx, e);
-	switch (decode_and_execute(&em, &ctx, &insn)) {
+	switch (decode_and_execute(&em, &ctx)) {
 	case EMUL_DONE: return finish(&em, &ctx);
 	case EMUL_AGAIN: /* registers of finished REP iterations stay */
-		if (ctx.rflags != em.state.rflags)
+		if (ctx.rflags != em.mode.rflags)
 			c->vcpu.ops->reg_write(&c->vcpu, REG_RFLAGS, ctx.rflags);
 		return ACT_RESUME;
 	case EMUL_FAULT:
@@ -387,7 +476,7 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 			vm_inject_exception(
 				c, ctx.fault.vector, ctx.fault.has_error, ctx.fault.error_code);
 		return ACT_RESUME;
-	case EMUL_UNSUPPORTED: return unsupported(&em, e, &insn);
+	case EMUL_UNSUPPORTED: return unsupported(&em, e, &c->emulated);
 	default: return ACT_RESUME; /* vm_stop has been called */
 	}
 }

@@ -101,6 +101,12 @@ static bool interrupt_waits(const struct vm_cpu *c)
 	return c->interrupt_again || lapic_pending(&c->lapic) >= 0 || pic_wants_in(c);
 }
 
+void vm_lapic_written(struct vm_cpu *c)
+{
+	if (interrupt_waits(c))
+		__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+}
+
 /*
  * ExtINT comes before the LAPIC's own: the PIC's request is not in the IRR and has no priority
  * there.
@@ -149,7 +155,8 @@ static void set_aside(struct vm_cpu *c)
 static void choose_event(struct vm_cpu *c)
 {
 	struct vcpu *v = &c->vcpu;
-	bool waiting = v->reinject.valid || c->nmi_pending || interrupt_waits(c);
+	bool interrupt = interrupt_waits(c);
+	bool waiting = v->reinject.valid || c->nmi_pending || interrupt;
 	uint32_t blocked = waiting ? v->ops->interruptibility(v) : 0;
 
 	if (v->event.valid) {
@@ -160,13 +167,13 @@ static void choose_event(struct vm_cpu *c)
 	} else if (c->nmi_pending && !(blocked & VCPU_BLOCKED_NMI)) {
 		c->nmi_pending = false;
 		v->event = (struct vcpu_event){true, false, EVENT_NMI, EXC_NMI, 0, 0};
-	} else if (interrupt_waits(c) && !(blocked & VCPU_BLOCKED_INTERRUPTS)) {
+	} else if (interrupt && !(blocked & VCPU_BLOCKED_INTERRUPTS)) {
 		v->event = (struct vcpu_event){
 			true, false, EVENT_INTERRUPT, take_interrupt(c), 0, 0};
 	}
 	set_aside(c);
 	v->want_nmi_window = c->nmi_pending;
-	v->want_interrupt_window = interrupt_waits(c);
+	v->want_interrupt_window = waiting && interrupt_waits(c);
 }
 
 /*

@@ -128,7 +128,7 @@ static void mmio_write(void *ctx, uint64_t offset, unsigned size, uint64_t value
 	struct vm_cpu *c = accessing(ctx);
 
 	lapic_mmio_write(&c->lapic, (uint32_t)offset, size, value, vm_cpu_tsc(c));
-	__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	vm_lapic_written(c);
 	vm_lapic_rearm(c);
 }
 

@@ -51,7 +51,7 @@ static bool tsc_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
  */
 static void look_again(struct vm_cpu *c)
 {
-	__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	vm_lapic_written(c);
 	vm_lapic_rearm(c);
 }
 

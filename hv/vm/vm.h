@@ -12,6 +12,8 @@
 #define HV_VM_VM_H
 
 #include "arch/x86/cpu/tsc.h"
+#include "arch/x86/emul/decode.h"
+#include "arch/x86/emul/walk.h"
 #include "arch/x86/mm/pt.h"
 #include "arch/x86/policy/cpuid.h"
 #include "arch/x86/virt/virt.h"
@@ -85,12 +87,25 @@ struct vm_stop {
 #define POST_CONSOLE 0x2u
 #define POST_VECTOR  0x4u
 
+/*
+ * Where the last emulated instruction was fetched: this page, under these registers, by these entries. While all of
+ * them are the same, so is the result of the walk.
+ */
+struct vm_fetch {
+	gva_t gva;
+	uint64_t cr0, cr3, cr4, efer;
+	unsigned kind;        /* WALK_* */
+	struct walk_out walk; /* depth 0: nothing */
+};
+
 struct vm_cpu {
 	struct vcpu vcpu; /* first: the backend knows only this */
 	struct vm *vm;
 	struct lapic lapic;
 	struct timer lapic_timer;
 	struct cpuid_table cpuid;
+	struct emul_insn emulated; /* the last one; bytes from 0 to length say which */
+	struct vm_fetch fetched;
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
 	bool halted, nmi_pending;
@@ -163,6 +178,8 @@ uint64_t vm_cpu_tsc(const struct vm_cpu *c);
 
 /* event.c: what is delivered at the next entry */
 bool vm_before_entry(struct vcpu *v);
+/* The guest has written a register of its LAPIC, on its own CPU: an interrupt may be deliverable now. */
+void vm_lapic_written(struct vm_cpu *c);
 void vm_inject_exception(struct vm_cpu *c, uint8_t vector, bool has_error, uint32_t error);
 void vm_inject_gp(struct vm_cpu *c);
 void vm_inject_ud(struct vm_cpu *c);

@@ -105,9 +105,9 @@ def exits_boot(build):
 
 
 def linux_boot(build):
-    """Linux on a CPU of its own; meanwhile a payload is built and run on the other."""
+    """Linux on a CPU of its own; then a payload on the other, which has scrubbed memory by then."""
     return framework.BootTest(
-        name="linux", config=CONFIG + LINUX + PAYLOAD.format(name="hello"),
+        name="linux", config=CONFIG + LINUX + PAYLOAD.format(name="hello") + 'after = "linux"\n',
         timeout=240,
         files={"images/vmlinuz": framework.debian_kernel, "images/initrd.img": linux_initrd,
                "images/hello.elf": str(build / "guests" / "hello.elf")},

@@ -452,9 +452,7 @@ static void apic_base(void **state)
 	assert_false(cpuid_table_find(&c->cpuid, 1, 0)->edx & CPUID_1_EDX_APIC);
 	takes(MSR_IA32_APIC_BASE, base | LAPIC_BASE_EN);
 	assert_true(cpuid_table_find(&c->cpuid, 1, 0)->edx & CPUID_1_EDX_APIC);
-	c->vcpu.attention = 0;
 	takes(MSR_IA32_APIC_BASE, base | LAPIC_BASE_EN | LAPIC_BASE_EXTD);
-	assert_true(c->vcpu.attention & VCPU_EVENT);
 	refuses(MSR_IA32_APIC_BASE, base | LAPIC_BASE_EN); /* no way back but through disabled */
 }
 
@@ -472,9 +470,19 @@ static void x2apic_registers(void **state)
 	assert_false(reads(0x900));
 	assert_false(reads(0x8ff));
 	assert_false(reads(0x80b)); /* EOI is write-only ... */
+	takes(0x80f, 0x1ff);
+	lapic_accept(&c->lapic, 0x51, false);
+	lapic_ack(&c->lapic, 0x51);
+	lapic_accept(&c->lapic, 0x41, false);
 	c->vcpu.attention = 0;
+	takes(0x808, 0x10);
+	assert_int_equal(c->vcpu.attention, 0); /* it waits behind the other */
 	takes(0x80b, 0);
 	assert_true(c->vcpu.attention & VCPU_EVENT); /* ... and may let another one in */
+	lapic_ack(&c->lapic, 0x41);
+	c->vcpu.attention = 0;
+	takes(0x80b, 0);
+	assert_int_equal(c->vcpu.attention, 0); /* nothing is left */
 	refuses(0x80b, 1);
 	keeps(0x808, 0x20);
 	refuses(0x808, 0x100);

@@ -31,21 +31,14 @@ static const struct walk_mode modes[] = {
 	[MODE_5LEVEL] = {5, 9, 8, ~0xfffull},
 };
 
-/* Rights gathered on the way down. */
-struct walk_rights {
-	bool write;
-	bool user;
-	bool no_execute;
-};
-
 struct walk {
 	const struct walk_env *env;
 	const struct walk_mode *mode;
 	struct walk_out *out;
-	struct walk_rights rights;
 	gva_t gva;
 	unsigned access;
-	unsigned level; /* of the leaf, once found */
+	uint64_t all, any; /* bits that all entries with rights have, and those that some have */
+	unsigned level, shift; /* of the entry being read, in the end of the leaf */
 };
 
 static uint64_t bits_from_to(unsigned low, unsigned high)
@@ -65,58 +58,53 @@ static bool is_user(const struct walk *w)
 	return (w->access & WALK_USER) && !(w->access & WALK_IMPLICIT);
 }
 
-static bool is_pae_root(const struct walk *w, unsigned level)
+static bool is_pae_root(const struct walk *w)
 {
-	return w->mode == &modes[MODE_PAE] && level == PAE_ROOT_LEVEL;
+	return w->mode == &modes[MODE_PAE] && w->level == PAE_ROOT_LEVEL;
 }
 
-static unsigned level_shift(const struct walk *w, unsigned level)
+static bool is_leaf(const struct walk *w, uint64_t entry)
 {
-	return PAGE_SHIFT + (level - 1) * w->mode->index_bits;
-}
-
-static bool is_leaf(const struct walk *w, unsigned level, uint64_t entry)
-{
-	if (level == 1)
+	if (w->level == 1)
 		return true;
 	if (!(entry & PTE_PS))
 		return false;
 	if (w->mode->entry_size == 4)
 		return w->env->cr4 & CR4_PSE;
-	if (level == 2)
+	if (w->level == 2)
 		return true;
-	return level == 3 && !is_pae_root(w, level) && w->env->gib_pages;
+	return w->level == 3 && !is_pae_root(w) && w->env->gib_pages;
 }
 
 /* SDM vol. 3 4.3: M = min(40, MAXPHYADDR); a 4 MiB PDE keeps bits (M-1):32 in (M-20):13. */
-static uint64_t reserved_32bit(const struct walk *w, unsigned level, bool leaf)
+static uint64_t reserved_32bit(const struct walk *w, bool leaf)
 {
-	if (level == 1 || !leaf)
+	if (w->level == 1 || !leaf)
 		return 0;
 	return bits_from_to(MIN(40u, w->env->phys_bits) - 19u, 21);
 }
 
 /* SDM vol. 3 4.4 and 4.5, tables of entry formats. */
-static uint64_t reserved_64bit(const struct walk *w, unsigned level, bool leaf)
+static uint64_t reserved_64bit(const struct walk *w, bool leaf)
 {
 	bool pae = w->mode == &modes[MODE_PAE];
 	uint64_t reserved = bits_from_to(w->env->phys_bits, pae ? 62 : 51);
 
-	if (is_pae_root(w, level))
+	if (is_pae_root(w))
 		return reserved | PTE_NX | bits_from_to(1, 2) | bits_from_to(5, 8);
 	if (!(w->env->efer & EFER_NXE))
 		reserved |= PTE_NX;
-	if (level > 1 && leaf)
-		reserved |= bits_from_to(PAGE_SHIFT + 1, level_shift(w, level) - 1);
-	if (level > 1 && !leaf) /* the page size is not one that exists here */
+	if (w->level > 1 && leaf)
+		reserved |= bits_from_to(PAGE_SHIFT + 1, w->shift - 1);
+	if (w->level > 1 && !leaf) /* the page size is not one that exists here */
 		reserved |= PTE_PS;
 	return reserved;
 }
 
-static uint64_t reserved_bits(const struct walk *w, unsigned level, bool leaf)
+static bool is_reserved(const struct walk *w, uint64_t entry, bool leaf)
 {
-	return w->mode->entry_size == 4 ? reserved_32bit(w, level, leaf)
-					: reserved_64bit(w, level, leaf);
+	return entry &
+	       (w->mode->entry_size == 4 ? reserved_32bit(w, leaf) : reserved_64bit(w, leaf));
 }
 
 static int walk_fault(struct walk *w, uint32_t code)
@@ -142,7 +130,7 @@ static bool pkey_denies(const struct walk *w, uint64_t leaf)
 
 	if (!(w->env->efer & EFER_LMA) || !(w->env->cr4 & CR4_PKE))
 		return false;
-	if ((w->access & WALK_FETCH) || !w->rights.user)
+	if ((w->access & WALK_FETCH) || !(w->all & PTE_U))
 		return false;
 	if (bits & 1)
 		return true;
@@ -153,20 +141,19 @@ static bool pkey_denies(const struct walk *w, uint64_t leaf)
 static bool rights_allow(const struct walk *w)
 {
 	const struct walk_env *env = w->env;
-	const struct walk_rights *r = &w->rights;
-	bool write = w->access & WALK_WRITE;
+	bool user = w->all & PTE_U, write = w->access & WALK_WRITE;
 
 	if (w->access & WALK_FETCH) {
-		if (is_user(w) ? !r->user : (r->user && (env->cr4 & CR4_SMEP)))
+		if (is_user(w) ? !user : (user && (env->cr4 & CR4_SMEP)))
 			return false;
-		return !r->no_execute;
+		return !(w->any & PTE_NX);
 	}
 	if (is_user(w))
-		return r->user && (!write || r->write);
-	if (r->user && (env->cr4 & CR4_SMAP) &&
+		return user && (!write || (w->all & PTE_W));
+	if (user && (env->cr4 & CR4_SMAP) &&
 		((w->access & WALK_IMPLICIT) || !(env->rflags & RFLAGS_AC)))
 		return false;
-	return !write || r->write || !(env->cr0 & CR0_WP);
+	return !write || (w->all & PTE_W) || !(env->cr0 & CR0_WP);
 }
 
 static int walk_check(struct walk *w)
@@ -179,59 +166,55 @@ static int walk_check(struct walk *w)
 	return walk_fault(w, PF_ERR_P | (pkey ? PF_ERR_PK : 0));
 }
 
-static int read_entry(struct walk *w, unsigned level, gpa_t table, uint64_t *entry)
+static int read_entry(struct walk *w, gpa_t table, uint64_t *entry)
 {
 	struct walk_out *out = w->out;
 	unsigned size = w->mode->entry_size;
-	unsigned index = (w->gva >> level_shift(w, level)) & ((1u << w->mode->index_bits) - 1);
+	unsigned index = (w->gva >> w->shift) & ((1u << w->mode->index_bits) - 1);
 	gpa_t gpa = table + (gpa_t)index * size;
 
 	*entry = 0;
-	if (is_pae_root(w, level) && w->env->pdptes_valid)
+	if (w->env->pdptes_valid && is_pae_root(w))
 		*entry = w->env->pdpte[index & 3];
 	else if (w->env->read(w->env->opaque, gpa, size, entry) != 0)
 		return E_RANGE;
-	*entry &= mask_bytes(size);
+	if (size == 4)
+		*entry &= UINT32_MAX;
 	out->entry_gpa[out->depth] = gpa;
 	out->entry[out->depth] = *entry;
 	out->depth++;
 	return OK;
 }
 
-static void gather_rights(struct walk *w, unsigned level, uint64_t entry)
-{
-	if (is_pae_root(w, level)) /* has no rights */
-		return;
-	w->rights.write &= !!(entry & PTE_W);
-	w->rights.user &= !!(entry & PTE_U);
-	w->rights.no_execute |= w->mode->entry_size == 8 && (entry & PTE_NX);
-}
-
 static int walk_down(struct walk *w)
 {
-	uint64_t phys_mask = bits_from_to(0, w->env->phys_bits - 1);
-	gpa_t table = w->env->cr3 & w->mode->root_mask & phys_mask;
-	uint64_t entry;
+	const struct walk_mode *mode = w->mode;
+	uint64_t phys_mask = bits_from_to(0, w->env->phys_bits - 1), entry;
+	gpa_t table = w->env->cr3 & mode->root_mask & phys_mask;
 
-	w->rights = (struct walk_rights){.write = true, .user = true};
+	w->all = UINT64_MAX;
+	w->any = 0;
+	w->shift = PAGE_SHIFT + mode->levels * mode->index_bits;
 	w->out->depth = 0;
-	for (unsigned level = w->mode->levels; level > 0; level--) {
+	for (w->level = mode->levels;; w->level--) {
 		bool leaf;
 
-		if (read_entry(w, level, table, &entry) != OK)
+		w->shift -= mode->index_bits;
+		if (read_entry(w, table, &entry) != OK)
 			return E_RANGE;
 		if (!(entry & PTE_P))
 			return walk_fault(w, 0);
-		leaf = is_leaf(w, level, entry);
-		if (entry & reserved_bits(w, level, leaf))
+		leaf = is_leaf(w, entry);
+		if (is_reserved(w, entry, leaf))
 			return walk_fault(w, PF_ERR_P | PF_ERR_RSVD);
-		gather_rights(w, level, entry);
-		w->level = level;
+		if (!is_pae_root(w)) { /* which has no rights */
+			w->all &= entry;
+			w->any |= entry;
+		}
 		if (leaf)
-			break;
+			return walk_check(w);
 		table = entry & phys_mask & ~(PAGE_SIZE - 1);
 	}
-	return walk_check(w);
 }
 
 /* Accessed in every entry used, dirty in the leaf of a write. E_BUSY: one of them has changed. */
@@ -244,7 +227,7 @@ static int set_accessed_dirty(struct walk *w)
 		uint64_t want = PTE_A;
 		int err;
 
-		if (is_pae_root(w, w->mode->levels - i))
+		if (w->mode == &modes[MODE_PAE] && i == 0)
 			continue;
 		if (i + 1u == out->depth && (w->access & WALK_WRITE))
 			want |= PTE_D;
@@ -259,11 +242,19 @@ static int set_accessed_dirty(struct walk *w)
 	return OK;
 }
 
+/* Nearly always they are all set. */
+static bool lacks_accessed_dirty(const struct walk *w)
+{
+	uint64_t leaf = w->out->entry[w->out->depth - 1];
+
+	return !(w->all & PTE_A) || ((w->access & WALK_WRITE) && !(leaf & PTE_D));
+}
+
 static void set_address(struct walk *w)
 {
 	struct walk_out *out = w->out;
 	uint64_t leaf = out->entry[out->depth - 1];
-	uint64_t size = BIT(level_shift(w, w->level));
+	uint64_t size = BIT(w->shift);
 	uint64_t frame = leaf & bits_from_to(0, w->env->phys_bits - 1);
 
 	if (w->mode->entry_size == 4 && w->level == 2) /* PSE-36: bits 20:13 are bits 39:32 */
@@ -283,21 +274,25 @@ static int walk_flat(gva_t gva, struct walk_out *out)
 
 int walk_translate(const struct walk_env *env, gva_t gva, unsigned access, struct walk_out *out)
 {
-	struct walk w = {
-		.env = env, .mode = walk_mode(env), .out = out, .gva = gva, .access = access};
+	struct walk w;
 	int err = E_BUSY;
 
-	*out = (struct walk_out){0};
+	out->gpa = out->page_size = out->left = 0;
+	out->error_code = 0;
+	out->depth = 0;
 	if (env->phys_bits < 32 || env->phys_bits > 52)
 		return E_INVAL;
-	if (!(env->efer & EFER_LMA))
-		w.gva = gva & UINT32_MAX;
+	w.env = env;
+	w.mode = walk_mode(env);
+	w.out = out;
+	w.gva = env->efer & EFER_LMA ? gva : gva & UINT32_MAX;
+	w.access = access;
 	if (!(env->cr0 & CR0_PG))
 		return walk_flat(w.gva, out);
 
 	for (unsigned i = 0; i < RESTARTS_MAX && err == E_BUSY; i++) {
 		err = walk_down(&w);
-		if (!err && env->cmpxchg)
+		if (!err && env->cmpxchg && lacks_accessed_dirty(&w))
 			err = set_accessed_dirty(&w);
 	}
 	if (!err)

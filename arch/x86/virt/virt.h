@@ -85,6 +85,12 @@ struct vcpu_state {
 	struct descriptor_table gdtr, idtr;
 };
 
+/* The part that the emulator needs for each instruction; segments' bases and limits it asks for. */
+struct vcpu_mode {
+	uint64_t rsp, rflags, cr0, cr3, cr4, efer;
+	uint32_t cs_attr, ss_attr;
+};
+
 /* Why the guest was left. The vendor's raw number stays in vm_exit.raw for counters and reports. */
 enum exit_reason {
 	EXIT_UNKNOWN = 0, /* nothing here knows it: stops the guest */
@@ -265,6 +271,8 @@ struct virt_ops {
 
 	void (*state_set)(struct vcpu *v, const struct vcpu_state *state);
 	void (*state_get)(struct vcpu *v, struct vcpu_state *state);
+	void (*mode_get)(struct vcpu *v, struct vcpu_mode *mode);
+	void (*segment_get)(struct vcpu *v, enum segment_index index, struct segment *segment);
 	uint64_t (*reg_read)(struct vcpu *v, enum vcpu_reg reg);
 	void (*reg_write)(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
 	void (*pdpte_set)(struct vcpu *v, const uint64_t pdpte[4]);

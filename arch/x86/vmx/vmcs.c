@@ -283,14 +283,30 @@ void vmx_state_set(struct vcpu *v, const struct vcpu_state *s)
 	vmwrite(VMCS_GUEST_RIP, s->rip);
 }
 
+void vmx_segment_get(struct vcpu *v UNUSED, enum segment_index index, struct segment *s)
+{
+	s->selector = (uint16_t)vmread(VMCS_GUEST_ES_SELECTOR + 2 * index);
+	s->base = vmread(VMCS_GUEST_ES_BASE + 2 * index);
+	s->limit = (uint32_t)vmread(VMCS_GUEST_ES_LIMIT + 2 * index);
+	s->attr = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 2 * index);
+}
+
+void vmx_mode_get(struct vcpu *v, struct vcpu_mode *m)
+{
+	m->rsp = vmread(VMCS_GUEST_RSP);
+	m->rflags = vmread(VMCS_GUEST_RFLAGS);
+	m->cr0 = vmx_reg_read(v, REG_CR0);
+	m->cr3 = vmread(VMCS_GUEST_CR3);
+	m->cr4 = vmx_reg_read(v, REG_CR4);
+	m->efer = vmread(VMCS_GUEST_EFER);
+	m->cs_attr = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS);
+	m->ss_attr = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_SS);
+}
+
 void vmx_state_get(struct vcpu *v, struct vcpu_state *s)
 {
-	for (unsigned i = 0; i < SEG_COUNT; i++) {
-		s->seg[i].selector = (uint16_t)vmread(VMCS_GUEST_ES_SELECTOR + 2 * i);
-		s->seg[i].base = vmread(VMCS_GUEST_ES_BASE + 2 * i);
-		s->seg[i].limit = (uint32_t)vmread(VMCS_GUEST_ES_LIMIT + 2 * i);
-		s->seg[i].attr = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 2 * i);
-	}
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		vmx_segment_get(v, i, &s->seg[i]);
 	s->gdtr.base = vmread(VMCS_GUEST_GDTR_BASE);
 	s->gdtr.limit = (uint32_t)vmread(VMCS_GUEST_GDTR_LIMIT);
 	s->idtr.base = vmread(VMCS_GUEST_IDTR_BASE);
@@ -318,6 +334,8 @@ const struct virt_ops vmx_ops = {
 	.run = vmx_run,
 	.state_set = vmx_state_set,
 	.state_get = vmx_state_get,
+	.mode_get = vmx_mode_get,
+	.segment_get = vmx_segment_get,
 	.reg_read = vmx_reg_read,
 	.reg_write = vmx_reg_write,
 	.pdpte_set = vmx_pdpte_set,
