@@ -124,6 +124,12 @@ static void exhaustion_is_an_answer(void **state)
 	while (frame_alloc(&f->pool, VM_A, 1, 1))
 		n++;
 	assert_int_equal(n, 6 * 512 + 256);
+	for (hpa_t base = MIB(1); base < TOP; base += PAGE_SIZE) {
+		if (base >= MIB(4) && base < MIB(6)) /* the files */
+			continue;
+		frame_free(&f->pool, VM_A, base, 1); /* wherever it lies, it is found again */
+		assert_int_equal(frame_alloc(&f->pool, VM_A, 1, 1), base);
+	}
 	assert_int_equal(frame_alloc(&f->pool, VM_A, 513, 1), 0);
 	assert_false(frame_scrub_step(&f->pool));
 	assert_int_equal(frame_release_owner(&f->pool, VM_A), n);

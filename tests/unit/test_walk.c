@@ -441,6 +441,10 @@ static void accessed_dirty(void **state)
 	assert_int_equal(get64(0x4000, 0), PAGE_GPA | RIGHTS | PTE_A | PTE_D);
 	assert_int_equal(get64(0x3000, 0), 0x4000 | RIGHTS | PTE_A); /* D only in the leaf */
 
+	put64(0x3000, 0, 0x4000 | RIGHTS); /* one entry of many */
+	assert_int_equal(walk_translate(&env, 0, 0, &out), 0);
+	assert_int_equal(get64(0x3000, 0), 0x4000 | RIGHTS | PTE_A);
+
 	map_long(RIGHTS, PTE_P); /* a refused write leaves no D behind */
 	assert_int_equal(walk_translate(&env, 0, WALK_WRITE, &out), E_FAULT);
 	assert_int_equal(get64(0x4000, 0) & PTE_D, 0);
