@@ -364,8 +364,8 @@ static enum emul_result fetch_fault(struct emulation *em, struct emul_ctx *ctx, 
 }
 
 /*
- * A guest touches its devices with few instructions again and again. Decoding looks at nothing but the code size and
- * the instruction's own bytes, so the same ones need no decoding.
+ * A guest touches its devices with few instructions again and again. Decoding looks at nothing but
+ * the code size and the instruction's own bytes, so the same ones need no decoding.
  */
 static bool same_as_last(
 	const struct emul_insn *last, const uint8_t *bytes, unsigned count, unsigned code)

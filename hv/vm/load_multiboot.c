@@ -78,7 +78,9 @@ static bool header_at(const struct load_ctx *ctx, uint64_t at, struct mb_header 
 	       h->magic + h->flags + h->checksum == 0;
 }
 
-/* It and its file offset; false if there is none. Only where the magic number is do we look closer. */
+/*
+ * It and its file offset; false if there is none. Only where the magic number is do we look closer.
+ */
 static bool header_find(const struct load_ctx *ctx, struct mb_header *h, uint64_t *offset)
 {
 	uint64_t end = MIN(ctx->req->kernel_size, (uint64_t)SEARCH_SIZE);

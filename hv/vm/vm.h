@@ -88,8 +88,8 @@ struct vm_stop {
 #define POST_VECTOR  0x4u
 
 /*
- * Where the last emulated instruction was fetched: this page, under these registers, by these entries. While all of
- * them are the same, so is the result of the walk.
+ * Where the last emulated instruction was fetched: this page, under these registers, by these
+ * entries. While all of them are the same, so is the result of the walk.
  */
 struct vm_fetch {
 	gva_t gva;
@@ -178,7 +178,10 @@ uint64_t vm_cpu_tsc(const struct vm_cpu *c);
 
 /* event.c: what is delivered at the next entry */
 bool vm_before_entry(struct vcpu *v);
-/* The guest has written a register of its LAPIC, on its own CPU: an interrupt may be deliverable now. */
+/*
+ * The guest has written a register of its LAPIC, on its own CPU: an interrupt may be deliverable
+ * now.
+ */
 void vm_lapic_written(struct vm_cpu *c);
 void vm_inject_exception(struct vm_cpu *c, uint8_t vector, bool has_error, uint32_t error);
 void vm_inject_gp(struct vm_cpu *c);

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure Bulkhead's figures: build/bench.json and a table; status 1 when one misses its target.
 
-Two boots in Bochs, where one instruction is one tick of the TSC, so that figures are path lengths and the same
-on each run. What is measured how, and why: docs/bench.md. Logs are build/bench/NAME.log.
+Two boots in Bochs, where one instruction is one tick of the TSC, so that figures are path lengths
+and the same on each run. What is measured how, and why: docs/bench.md. Logs are
+build/bench/NAME.log.
 """
 import argparse
 import concurrent.futures
@@ -115,7 +116,7 @@ def linux_boot(build):
                r"^hello +\| PASS hello"))
 
 
-# ---- From logs to figures --------------------------------------------------------------------------
+# ---- From logs to figures ------------------------------------------------------
 
 def numbers(text, expression):
     match = re.search(expression, text, re.MULTILINE)
@@ -203,7 +204,7 @@ def measure(build, timed):
                "source_lines": source_lines()})
 
 
-# ---- The table -------------------------------------------------------------------------------------
+# ---- The table -----------------------------------------------------------------
 
 def shown(number):
     if number is None:

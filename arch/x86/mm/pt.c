@@ -152,8 +152,9 @@ static void store(struct pt *pt, uint64_t *entry, uint64_t value)
 #define ROW_STEP 8u
 
 /*
- * Count neighbouring entries, each `step` above the one before. A guest's RAM in 4 KiB leaves is a quarter of a million
- * of them per GiB, nearly all of which were empty: those are looked at eight at a time.
+ * Count neighbouring entries, each `step` above the one before. A guest's RAM in 4 KiB leaves is a
+ * quarter of a million of them per GiB, nearly all of which were empty: those are looked at eight
+ * at a time.
  */
 static void store_row(struct pt *pt, uint64_t *entry, uint64_t count, uint64_t value, uint64_t step)
 {
