@@ -49,6 +49,7 @@ ROWS = (
     Row("cpuid_vmread", "VMREADs per CPUID exit", 5),
     Row("cpuid_vmwrite", "VMWRITEs per CPUID exit", 2),
     Row("cpuid_msr", "RDMSRs and WRMSRs per CPUID exit", 0),
+    Row("mmio_vmread", "VMREADs per MMIO exit"),
     Row("linux_share", "hypervisor's share of a Linux boot, %", 5),
     Row("start_instructions", "`run` to the first guest instruction, 128 MiB", 300_000,
         "LightVM 2.3 ms"),

@@ -122,6 +122,27 @@ static void interrupt_exit(void **state)
 }
 
 /*
+ * Reason, RIP, vectoring, qualification and both addresses; ten for the mode that the instruction runs in; two to
+ * step over it. It is fetched where it was, and not decoded again.
+ */
+static void exit_mmio(void)
+{
+	const uint8_t store[] = {0x89, 0x07}; /* MOV [RDI], EAX */
+
+	v->gpr[RDI] = LAPIC_BASE_DEFAULT + LAPIC_TPR;
+	(void)!guest_mem_write(&vmw.vm->mem, v->rip, store, sizeof(store));
+	fake_exit_ept(v->gpr[RDI], v->gpr[RDI], 0x182); /* a write, by the instruction itself */
+}
+
+static void mmio_exit(void **state)
+{
+	(void)state;
+	v->ops->reg_write(v, REG_CR3, vmw.vm->entry.cr3);
+	measure("mmio", exit_mmio, 18, 1);
+	assert_int_equal(vmw.vm->stop.kind, STOP_KILLED);
+}
+
+/*
  * HLT, and the interrupt that ends it: waking reads RFLAGS, choosing it interruptibility and
  * RFLAGS.
  */
@@ -152,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(cpuid_exit),
 		TEST(io_exit),
+		TEST(mmio_exit),
 		TEST(rdmsr_exit),
 		TEST(interrupt_exit),
 		TEST(hlt_exit),
