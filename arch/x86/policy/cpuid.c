@@ -47,8 +47,11 @@ static const struct feature_mask {
 			CPUID_7_ECX_RDPID,
 		/* FSRM, MD_CLEAR */
 		1u << 4 | CPUID_7_EDX_MD_CLEAR},
-	{CPUID_LEAF_XSAVE, 1, CPUID_D_1_EAX_XSAVEOPT | CPUID_D_1_EAX_XSAVEC | CPUID_D_1_EAX_XGETBV1,
-		0, 0, 0},
+	/*
+	 * No XSAVES, hence no XSAVEC: Linux would use it by itself, which hardly any machine sees. In
+	 * Bochs 2.7 with AVX-512 a few in a hundred processes crash then, and none without it.
+	 */
+	{CPUID_LEAF_XSAVE, 1, CPUID_D_1_EAX_XSAVEOPT | CPUID_D_1_EAX_XGETBV1, 0, 0, 0},
 	/* ecx: LAHF, CR8 alias, LZCNT, SSE4A, MISALIGNSSE, PREFETCHW, XOP, FMA4, TBM */
 	{CPUID_LEAF_EXT_FEAT, 0, ~0u, ~0u,
 		CPUID_EXT1_ECX_LAHF | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 |
@@ -204,11 +207,10 @@ static void build_xsave(struct cpuid_table *t, const struct cpuid_params *p)
 		if (!(t->xcr0_allowed & BIT(i)))
 			continue;
 		*s = p->host(p->ctx, CPUID_LEAF_XSAVE, i);
-		s->ecx &= 2; /* a user component, aligned or not in the compacted form */
+		s->ecx = 0; /* a user component; there is no compacted form to align it in */
 		s->edx = 0;
 		t->xsave_size[i] = s->eax;
 		t->xsave_offset[i] = s->ebx;
-		t->xsave_flags[i] = s->ecx;
 		t->sub[t->first[CPUID_LEAF_XSAVE]].ecx = MAX(
 			t->sub[t->first[CPUID_LEAF_XSAVE]].ecx, s->eax + s->ebx);
 	}
@@ -311,7 +313,7 @@ static void set_bit(uint32_t *word, uint32_t bit, bool on)
 
 void cpuid_table_update(struct cpuid_table *t, uint64_t cr4, uint64_t xcr0, bool apic_enabled)
 {
-	uint32_t standard = 576, compacted = 576;
+	uint32_t standard = 576;
 	struct cpuid_regs *d = &t->sub[t->first[CPUID_LEAF_XSAVE]];
 
 	set_bit(&t->basic[CPUID_LEAF_FEATURES].ecx, CPUID_1_ECX_OSXSAVE, cr4 & CR4_OSXSAVE);
@@ -322,15 +324,10 @@ void cpuid_table_update(struct cpuid_table *t, uint64_t cr4, uint64_t xcr0, bool
 	if (!t->count[CPUID_LEAF_XSAVE])
 		return;
 	for (unsigned i = 2; i < 64; i++) {
-		if (!(xcr0 & BIT(i)))
-			continue;
-		standard = MAX(standard, t->xsave_offset[i] + t->xsave_size[i]);
-		if (t->xsave_flags[i] & 2)
-			compacted = (uint32_t)align_up(compacted, 64);
-		compacted += t->xsave_size[i];
+		if (xcr0 & BIT(i))
+			standard = MAX(standard, t->xsave_offset[i] + t->xsave_size[i]);
 	}
 	d[0].ebx = standard;
-	d[1].ebx = d[1].eax & CPUID_D_1_EAX_XSAVEC ? compacted : 0;
 }
 
 const struct cpuid_regs *cpuid_table_find(

@@ -23,9 +23,8 @@ struct cpuid_table {
 	uint8_t first[CPUID_BASIC_LEAVES], count[CPUID_BASIC_LEAVES];
 	struct cpuid_regs sub[CPUID_SUBLEAVES];
 	uint8_t sub_used;
-	struct cpuid_regs hypervisor[2], own; /* 4000_0000h, 4000_0001h; 4000_0100h */
-	uint32_t xsave_size[64], xsave_offset[64],
-		xsave_flags[64]; /* leaf Dh, component by component */
+	struct cpuid_regs hypervisor[2], own;      /* 4000_0000h, 4000_0001h; 4000_0100h */
+	uint32_t xsave_size[64], xsave_offset[64]; /* leaf Dh, component by component */
 	uint64_t xcr0_allowed;
 	uint64_t cr4_allowed; /* CR4 bits that these features bring with them */
 	uint64_t efer_allowed;
