@@ -206,10 +206,12 @@ static void receive(struct uart16550 *u, uint8_t byte, ns_t now)
 static void write_thr(struct uart16550 *u, uint8_t byte, ns_t now)
 {
 	u->thre_pending = false;
-	update_irq(u);
+	if (u->ier & IER_ETBEI)
+		update_irq(u);
 	if (u->mcr & MCR_LOOP) {
 		receive(u, byte, now);
 		u->thre_pending = u->tx.count == 0;
+		update_irq(u);
 		return;
 	}
 	if (!u->tx.count && u->env.tx_ready(u->env.ctx)) {
@@ -341,7 +343,11 @@ static NOINLINE void write_byte(struct uart16550 *u, unsigned offset, uint8_t va
 		return;
 	}
 	switch (offset) {
-	case REG_RBR_THR: write_thr(u, value, now); break;
+	case REG_RBR_THR:
+		write_thr(u, value, now);
+		if (!(u->ier & IER_ETBEI)) /* most of the time: and then nothing has changed */
+			return;
+		break;
 	case REG_IER: write_ier(u, value); break;
 	case REG_IIR_FCR: write_fcr(u, value, now); break;
 	case REG_LCR:

@@ -30,7 +30,7 @@ void bus_seal(struct bus *b)
 	b->sealed = true;
 }
 
-static NOINLINE const struct bus_range *search(struct bus *b, uint64_t address, unsigned size)
+static const struct bus_range *search(const struct bus *b, uint64_t address, unsigned size)
 {
 	unsigned low = 0, high = b->count;
 
@@ -50,48 +50,11 @@ static NOINLINE const struct bus_range *search(struct bus *b, uint64_t address, 
 	return NULL;
 }
 
-static inline const struct bus_range *find(struct bus *b, uint64_t address, unsigned size)
+const struct bus_range *bus_search(struct bus *b, uint64_t address, unsigned size)
 {
-	const struct bus_range *r = __atomic_load_n(&b->last, __ATOMIC_RELAXED);
+	const struct bus_range *r = search(b, address, size);
 
-	if (r && range_within(address - r->base, size, r->size))
-		return r;
-	r = search(b, address, size);
 	if (r)
 		__atomic_store_n(&b->last, r, __ATOMIC_RELAXED);
 	return r;
-}
-
-const struct bus_range *bus_find(struct bus *b, uint64_t address, unsigned size)
-{
-	return find(b, address, size);
-}
-
-bool bus_read(struct bus *b, uint64_t address, unsigned size, uint64_t *value)
-{
-	const struct bus_range *r = find(b, address, size);
-
-	*value = mask_bytes(size);
-	if (!r)
-		return false;
-	if (r->lock)
-		spin_lock(r->lock);
-	*value = r->read(r->ctx, address - r->base, size) & mask_bytes(size);
-	if (r->lock)
-		spin_unlock(r->lock);
-	return true;
-}
-
-bool bus_write(struct bus *b, uint64_t address, unsigned size, uint64_t value)
-{
-	const struct bus_range *r = find(b, address, size);
-
-	if (!r)
-		return false;
-	if (r->lock)
-		spin_lock(r->lock);
-	r->write(r->ctx, address - r->base, size, value & mask_bytes(size));
-	if (r->lock)
-		spin_unlock(r->lock);
-	return true;
 }

@@ -33,11 +33,47 @@ struct bus {
 int bus_add(struct bus *b, const struct bus_range *range) MUST_CHECK;
 void bus_seal(struct bus *b);
 
+/* bus_find() past the hint. */
+const struct bus_range *bus_search(struct bus *b, uint64_t address, unsigned size);
+
 /* The range that holds all of [address, address + size), or NULL. */
-const struct bus_range *bus_find(struct bus *b, uint64_t address, unsigned size);
+static inline const struct bus_range *bus_find(struct bus *b, uint64_t address, unsigned size)
+{
+	const struct bus_range *r = __atomic_load_n(&b->last, __ATOMIC_RELAXED);
+
+	if (LIKELY(r && range_within(address - r->base, size, r->size)))
+		return r;
+	return bus_search(b, address, size);
+}
 
 /* False: nobody is there; *value is all ones then, as an undriven bus reads. */
-bool bus_read(struct bus *b, uint64_t address, unsigned size, uint64_t *value);
-bool bus_write(struct bus *b, uint64_t address, unsigned size, uint64_t value);
+static inline bool bus_read(struct bus *b, uint64_t address, unsigned size, uint64_t *value)
+{
+	const struct bus_range *r = bus_find(b, address, size);
+
+	*value = mask_bytes(size);
+	if (!r)
+		return false;
+	if (r->lock)
+		spin_lock(r->lock);
+	*value &= r->read(r->ctx, address - r->base, size);
+	if (r->lock)
+		spin_unlock(r->lock);
+	return true;
+}
+
+static inline bool bus_write(struct bus *b, uint64_t address, unsigned size, uint64_t value)
+{
+	const struct bus_range *r = bus_find(b, address, size);
+
+	if (!r)
+		return false;
+	if (r->lock)
+		spin_lock(r->lock);
+	r->write(r->ctx, address - r->base, size, value & mask_bytes(size));
+	if (r->lock)
+		spin_unlock(r->lock);
+	return true;
+}
 
 #endif

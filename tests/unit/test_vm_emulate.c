@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Emulated accesses of a whole guest: what is remembered from the last instruction (its decoding, where it was
- * fetched) is used only while it is still true.
+ * Emulated accesses of a whole guest: what is remembered from the last instruction (its decoding,
+ * where it was fetched) is used only while it is still true.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -139,7 +139,7 @@ static void other_instruction(void **state)
 	assert_int_equal(v->gpr[RAX], 0x20);
 }
 
-/* A byte in front makes it a store of 16 bits, which the LAPIC ignores: not the last instruction. */
+/* A byte in front makes it a store of 16 bits, which the LAPIC ignores: not the last one. */
 static void longer_instruction(void **state)
 {
 	const uint8_t code[] = {0x66, 0x89, 0x07};

@@ -122,8 +122,8 @@ static void interrupt_exit(void **state)
 }
 
 /*
- * Reason, RIP, vectoring, qualification and both addresses; ten for the mode that the instruction runs in; two to
- * step over it. It is fetched where it was, and not decoded again.
+ * Reason, RIP, vectoring, qualification and both addresses; ten for the mode that the instruction
+ * runs in; two to step over it. It is fetched where it was, and not decoded again.
  */
 static void exit_mmio(void)
 {

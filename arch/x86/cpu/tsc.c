@@ -20,10 +20,10 @@
 #define PORT_61_OUT  0x20u
 
 static struct {
-	uint64_t hz, base;
-	uint64_t ns_per_tick_32; /* 32.32 fixed point: enough for 10^-9 at any rate above 1 MHz */
+	uint64_t hz;
 	const char *source;
 } tsc;
+struct tsc_scale tsc_scale;
 
 /* A counter to compare with. */
 struct clock {
@@ -170,8 +170,8 @@ int tsc_init(const struct tsc_reference *ref)
 	if (hz < 1000000)
 		return E_UNSUP;
 	tsc.hz = hz;
-	tsc.ns_per_tick_32 = mul_div(NS_PER_SEC, BIT(32), hz);
-	tsc.base = rdtsc();
+	tsc_scale.ns_per_tick_32 = mul_div(NS_PER_SEC, BIT(32), hz);
+	tsc_scale.base = rdtsc();
 	return 0;
 }
 
@@ -187,7 +187,7 @@ const char *tsc_source(void)
 
 uint64_t tsc_to_ns(uint64_t ticks)
 {
-	return (uint64_t)((unsigned __int128)ticks * tsc.ns_per_tick_32 >> 32);
+	return tsc_scale_ns(ticks);
 }
 
 uint64_t tsc_from_ns(uint64_t ns)
@@ -198,16 +198,11 @@ uint64_t tsc_from_ns(uint64_t ns)
 	return mul_div(ns, tsc.hz, NS_PER_SEC);
 }
 
-ns_t tsc_now_ns(void)
-{
-	return tsc_to_ns(rdtsc() - tsc.base);
-}
-
 uint64_t tsc_at_ns(ns_t when)
 {
 	uint64_t ticks = when == NS_NEVER ? UINT64_MAX : tsc_from_ns(when);
 
-	return ticks < UINT64_MAX - tsc.base ? tsc.base + ticks : UINT64_MAX;
+	return ticks < UINT64_MAX - tsc_scale.base ? tsc_scale.base + ticks : UINT64_MAX;
 }
 
 void tsc_delay_us(unsigned us)
