@@ -44,7 +44,7 @@ DEFINES := # make bench: -DEXIT_TIMING
 COMMON := -std=gnu11 -I. -I$(BUILD)/gen $(WARN) -fno-strict-aliasing -DBULKHEAD_VERSION='"$(VERSION)"' $(DEFINES)
 TARGET_CFLAGS := $(COMMON) -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
           -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
-          -fcf-protection=none -fno-omit-frame-pointer -fno-common
+          -fcf-protection=none -fno-omit-frame-pointer -momit-leaf-frame-pointer -fno-common
 TARGET_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
           --build-id=none --fatal-warnings
 HOST_CC := $(CC)

@@ -214,8 +214,7 @@ static void write_thr(struct uart16550 *u, uint8_t byte, ns_t now)
 		update_irq(u);
 		return;
 	}
-	if (!u->tx.count && u->env.tx_ready(u->env.ctx)) {
-		u->env.tx(u->env.ctx, byte);
+	if (!u->tx.count && u->env.tx(u->env.ctx, byte)) {
 		u->thre_pending = true;
 	} else if (u->tx.count < fifo_depth(u)) {
 		fifo_push(&u->tx, byte);
@@ -405,10 +404,29 @@ static NOINLINE void write_bytes(
 		write_byte(u, offset + i, value >> (8 * i), now);
 }
 
+/*
+ * A byte for THR that goes out and leaves nothing else behind: as consoles are written, polled and
+ * with the transmitter's interrupt off.
+ */
+static inline bool sends_at_once(const struct uart16550 *u)
+{
+	return !(u->lcr & LCR_DLAB) && !(u->mcr & MCR_LOOP) && !(u->ier & IER_ETBEI) &&
+	       u->tx.count == 0;
+}
+
+static NOINLINE void send_byte(struct uart16550 *u, uint8_t byte)
+{
+	u->thre_pending = u->env.tx(u->env.ctx, byte);
+	if (UNLIKELY(!u->thre_pending))
+		fifo_push(&u->tx, byte);
+}
+
 void uart16550_write(struct uart16550 *u, unsigned offset, unsigned size, uint32_t value, ns_t now)
 {
 	timeout_check(u, now);
-	if (LIKELY(size == 1))
+	if (LIKELY(size == 1 && offset == REG_RBR_THR && sends_at_once(u)))
+		send_byte(u, (uint8_t)value);
+	else if (size == 1)
 		write_byte(u, offset, (uint8_t)value, now);
 	else
 		write_bytes(u, offset, size, value, now);
@@ -430,8 +448,8 @@ void uart16550_tx_poll(struct uart16550 *u, ns_t now)
 	(void)now;
 	if (!u->tx.count)
 		return;
-	while (u->tx.count && u->env.tx_ready(u->env.ctx))
-		u->env.tx(u->env.ctx, fifo_pop(&u->tx));
+	while (u->tx.count && u->env.tx(u->env.ctx, u->tx.data[u->tx.head]))
+		fifo_pop(&u->tx);
 	if (u->tx.count)
 		return;
 	u->thre_pending = true;

@@ -17,10 +17,9 @@
 #define UART16550_MSR_RI  0x40
 #define UART16550_MSR_DCD 0x80
 
-/* Where transmitted bytes go. When tx_ready says no, the byte waits for uart16550_tx_poll(). */
+/* Where transmitted bytes go. False: no room; the byte waits for uart16550_tx_poll(). */
 struct uart16550_env {
-	bool (*tx_ready)(void *ctx);
-	void (*tx)(void *ctx, uint8_t byte);
+	bool (*tx)(void *ctx, uint8_t byte);
 	void *ctx;
 };
 

@@ -320,6 +320,7 @@ static void start_if_possible(struct guest *g, ns_t now)
 	g->error[0] = '\0';
 	g->vm = NULL;
 	g->started = now;
+	g->in.tail = g->in.head; /* what was typed for its last life */
 	g->starts++;
 	set_state(g, GUEST_STARTING);
 	cpus_assign(cpu, g);

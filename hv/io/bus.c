@@ -58,3 +58,32 @@ const struct bus_range *bus_search(struct bus *b, uint64_t address, unsigned siz
 		__atomic_store_n(&b->last, r, __ATOMIC_RELAXED);
 	return r;
 }
+
+bool bus_read_searching(struct bus *b, uint64_t address, unsigned size, uint64_t *value)
+{
+	const struct bus_range *r = bus_find(b, address, size);
+
+	*value = mask_bytes(size);
+	if (!r)
+		return false;
+	if (r->lock)
+		spin_lock(r->lock);
+	*value &= r->read(r->ctx, address - r->base, size);
+	if (r->lock)
+		spin_unlock(r->lock);
+	return true;
+}
+
+bool bus_write_searching(struct bus *b, uint64_t address, unsigned size, uint64_t value)
+{
+	const struct bus_range *r = bus_find(b, address, size);
+
+	if (!r)
+		return false;
+	if (r->lock)
+		spin_lock(r->lock);
+	r->write(r->ctx, address - r->base, size, value & mask_bytes(size));
+	if (r->lock)
+		spin_unlock(r->lock);
+	return true;
+}

@@ -46,33 +46,36 @@ static inline const struct bus_range *bus_find(struct bus *b, uint64_t address, 
 	return bus_search(b, address, size);
 }
 
+/* bus_read() and bus_write() of ranges with a lock, or that the hint does not give. */
+bool bus_read_searching(struct bus *b, uint64_t address, unsigned size, uint64_t *value);
+bool bus_write_searching(struct bus *b, uint64_t address, unsigned size, uint64_t value);
+
+/* The hinted range, if it holds the access and has no lock to take. */
+static inline const struct bus_range *bus_hint(struct bus *b, uint64_t address, unsigned size)
+{
+	const struct bus_range *r = __atomic_load_n(&b->last, __ATOMIC_RELAXED);
+
+	return r && !r->lock && range_within(address - r->base, size, r->size) ? r : NULL;
+}
+
 /* False: nobody is there; *value is all ones then, as an undriven bus reads. */
 static inline bool bus_read(struct bus *b, uint64_t address, unsigned size, uint64_t *value)
 {
-	const struct bus_range *r = bus_find(b, address, size);
+	const struct bus_range *r = bus_hint(b, address, size);
 
-	*value = mask_bytes(size);
-	if (!r)
-		return false;
-	if (r->lock)
-		spin_lock(r->lock);
-	*value &= r->read(r->ctx, address - r->base, size);
-	if (r->lock)
-		spin_unlock(r->lock);
+	if (UNLIKELY(!r))
+		return bus_read_searching(b, address, size, value);
+	*value = r->read(r->ctx, address - r->base, size) & mask_bytes(size);
 	return true;
 }
 
 static inline bool bus_write(struct bus *b, uint64_t address, unsigned size, uint64_t value)
 {
-	const struct bus_range *r = bus_find(b, address, size);
+	const struct bus_range *r = bus_hint(b, address, size);
 
-	if (!r)
-		return false;
-	if (r->lock)
-		spin_lock(r->lock);
+	if (UNLIKELY(!r))
+		return bus_write_searching(b, address, size, value);
 	r->write(r->ctx, address - r->base, size, value & mask_bytes(size));
-	if (r->lock)
-		spin_unlock(r->lock);
 	return true;
 }
 

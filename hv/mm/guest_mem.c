@@ -54,6 +54,19 @@ bool guest_mem_is_ram(const struct guest_mem *mem, gpa_t gpa, uint64_t size)
 	return true;
 }
 
+bool guest_mem_find(const struct guest_mem *mem, gpa_t gpa, struct guest_place *place)
+{
+	const struct guest_region *r = region_of(mem, gpa);
+	uint64_t offset;
+
+	if (gpa % 8 || !guest_mem_map(mem, gpa, 8, NULL))
+		return false;
+	offset = r->offset + (gpa - r->base);
+	*place = (struct guest_place){
+		(uint32_t)(offset / GUEST_CHUNK_SIZE), (uint32_t)(offset % GUEST_CHUNK_SIZE)};
+	return true;
+}
+
 int guest_mem_read(const struct guest_mem *mem, gpa_t gpa, void *buf, uint64_t size)
 {
 	const void *host = guest_mem_map(mem, gpa, size, NULL);

@@ -38,6 +38,24 @@ struct guest_mem {
 void *guest_mem_map(const struct guest_mem *mem, gpa_t gpa, uint64_t size, uint64_t *left);
 
 /*
+ * A quadword of RAM that is looked at again and again, such as an entry of a page table: found once
+ * by its address, then reached without a search. Where RAM lies does not change while a guest
+ * lives.
+ */
+struct guest_place {
+	uint32_t chunk, offset;
+};
+
+/* The aligned quadword at gpa. False: it is not RAM. */
+bool guest_mem_find(const struct guest_mem *mem, gpa_t gpa, struct guest_place *place);
+
+static inline const volatile uint64_t *guest_mem_at(
+	const struct guest_mem *mem, const struct guest_place *place)
+{
+	return (const volatile uint64_t *)((char *)mem->chunk[place->chunk] + place->offset);
+}
+
+/*
  * Copy between guest RAM and a hypervisor buffer. All or nothing: E_RANGE if any byte is not RAM.
  */
 int guest_mem_read(const struct guest_mem *mem, gpa_t gpa, void *buf, uint64_t size) MUST_CHECK;

@@ -93,21 +93,61 @@ static int walk(struct emulation *em, gva_t gva, unsigned access, struct walk_ou
 	return walk_translate(&with, gva, access, out);
 }
 
-static bool fetched_here(struct emulation *em, gva_t gva, unsigned kind)
+/* The tables that led to the last fetch still lead there. */
+static bool same_tables(const struct vm_cpu *c)
 {
-	const struct vm_fetch *f = &em->c->fetched;
-	const struct vcpu_mode *m = &em->mode;
-	uint64_t entry;
+	const struct vm_fetch *f = &c->fetched;
 
-	if ((gva ^ f->gva) >= PAGE_SIZE || f->walk.depth == 0 || f->kind != kind ||
-		f->cr3 != m->cr3 || f->cr0 != m->cr0 || f->cr4 != m->cr4 || f->efer != m->efer)
-		return false;
 	for (unsigned i = 0; i < f->walk.depth; i++) {
-		if (walk_read(em, f->walk.entry_gpa[i], 8, &entry) != OK ||
-			entry != f->walk.entry[i])
+		if (*guest_mem_at(&c->vm->mem, &f->entry[i]) != f->walk.entry[i])
 			return false;
 	}
-	return true;
+	return f->walk.depth != 0;
+}
+
+/* Keep a walk for the next fetch; one whose entries are not all in RAM is not kept. */
+static void remember_walk(struct vm_cpu *c, const struct walk_out *walk)
+{
+	struct vm_fetch *f = &c->fetched;
+
+	f->walk = *walk;
+	if (!guest_mem_find(&c->vm->mem, align_down(walk->gpa, PAGE_SIZE), &f->page))
+		f->walk.depth = 0;
+	for (unsigned i = 0; i < f->walk.depth; i++) {
+		if (!guest_mem_find(&c->vm->mem, walk->entry_gpa[i], &f->entry[i]))
+			f->walk.depth = 0;
+	}
+}
+
+static bool fetched_here(
+	const struct vm_cpu *c, const struct vcpu_mode *m, gva_t gva, unsigned kind)
+{
+	const struct vm_fetch *f = &c->fetched;
+
+	return (gva ^ f->gva) < PAGE_SIZE && f->kind == kind && f->cr3 == m->cr3 &&
+	       f->cr0 == m->cr0 && f->cr4 == m->cr4 && f->efer == m->efer && same_tables(c);
+}
+
+/*
+ * The CPU has just fetched and checked the instruction, so the question is only whether its bytes
+ * are the ones known: CR3 and the entries decide where they lie.
+ */
+bool vm_fetch_same(struct vm_cpu *c)
+{
+	const struct emul_insn *insn = &c->emulated;
+	const struct vm_fetch *f = &c->fetched;
+	gva_t gva = c->vcpu.rip;
+	struct guest_place at = f->page;
+	uint64_t cr3, bytes, known;
+	unsigned skip = gva & 7;
+
+	if ((gva ^ f->gva) >= PAGE_SIZE || skip + insn->length > 8 ||
+		!c->vcpu.ops->kernel64(&c->vcpu, &cr3) || f->cr3 != cr3 || !same_tables(c))
+		return false;
+	at.offset += (uint32_t)(gva & (PAGE_SIZE - 1) & ~7ull);
+	bytes = *guest_mem_at(&c->vm->mem, &at) >> (skip * 8);
+	__builtin_memcpy(&known, insn->bytes, 8);
+	return ((bytes ^ known) & mask_bytes(insn->length)) == 0;
 }
 
 static int translate_fetch(struct emulation *em, gva_t gva, unsigned kind, struct walk_out *out)
@@ -116,14 +156,16 @@ static int translate_fetch(struct emulation *em, gva_t gva, unsigned kind, struc
 	const struct vcpu_mode *m = &em->mode;
 	int status;
 
-	if (fetched_here(em, gva, kind)) {
+	if (fetched_here(em->c, m, gva, kind)) {
 		out->gpa = align_down(f->walk.gpa, PAGE_SIZE) | (gva & (PAGE_SIZE - 1));
 		return OK;
 	}
 	status = walk(em, gva, kind, out);
 	f->walk.depth = 0;
-	if (status == OK && (m->efer & EFER_LMA)) /* its entries have 8 bytes */
-		*f = (struct vm_fetch){gva, m->cr0, m->cr3, m->cr4, m->efer, kind, *out};
+	if (status == OK && (m->efer & EFER_LMA)) { /* its entries have 8 bytes */
+		*f = (struct vm_fetch){gva, m->cr0, m->cr3, m->cr4, m->efer, kind, {0}, {{0}}, {0}};
+		remember_walk(em->c, out);
+	}
 	return status;
 }
 
@@ -392,6 +434,7 @@ static enum emul_result decode_and_execute(struct emulation *em, struct emul_ctx
 	if (same_as_last(insn, bytes, count, ctx->code))
 		return emul_execute(ctx, insn);
 	decoded = emul_decode(bytes, count, ctx->code, insn);
+	em->c->emulated_is_plain = decoded == EMUL_DECODE_OK && vm_move_is_plain(insn);
 	if (decoded == EMUL_DECODE_OK)
 		return emul_execute(ctx, insn);
 	insn->length = 0;

@@ -99,20 +99,26 @@ static void write_rax(struct vcpu *v, uint64_t value, unsigned size)
 	v->gpr[RAX] = (v->gpr[RAX] & keep) | (value & mask_bytes(size));
 }
 
-static enum exit_action exit_io(struct vcpu *v, const struct vm_exit *e)
+static NOINLINE enum exit_action port_in(struct vcpu *v, const struct vm_exit *e)
 {
-	struct vm *vm = vm_cpu_of(v)->vm;
 	uint64_t value;
 
-	if (e->io.string)
-		return vm_emulate(vm_cpu_of(v), e);
-	if (e->io.in) {
-		bus_read(&vm->ports, e->io.port, e->io.size, &value);
-		write_rax(v, value, e->io.size);
-	} else {
-		bus_write(&vm->ports, e->io.port, e->io.size, v->gpr[RAX]);
-	}
+	bus_read(&vm_cpu_of(v)->vm->ports, e->io.port, e->io.size, &value);
+	write_rax(v, value, e->io.size);
 	return ACT_NEXT;
+}
+
+static NOINLINE enum exit_action port_out(struct vcpu *v, const struct vm_exit *e)
+{
+	bus_write(&vm_cpu_of(v)->vm->ports, e->io.port, e->io.size, v->gpr[RAX]);
+	return ACT_NEXT;
+}
+
+static enum exit_action exit_io(struct vcpu *v, const struct vm_exit *e)
+{
+	if (LIKELY(e->io.kind == 0))
+		return port_out(v, e);
+	return e->io.kind == IO_IN ? port_in(v, e) : vm_emulate(vm_cpu_of(v), e);
 }
 
 static enum exit_action exit_rdmsr(struct vcpu *v, const struct vm_exit *e)
@@ -188,7 +194,7 @@ static enum exit_action exit_cr(struct vcpu *v, const struct vm_exit *e)
 
 static enum exit_action exit_stage2(struct vcpu *v, const struct vm_exit *e)
 {
-	return vm_emulate(vm_cpu_of(v), e);
+	return vm_move_again(vm_cpu_of(v), e) ? ACT_RESUME : vm_emulate(vm_cpu_of(v), e);
 }
 
 /*

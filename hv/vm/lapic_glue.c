@@ -109,8 +109,11 @@ void vm_lapic_init(struct vm_cpu *c, void *page)
 /* The register page answers for the vCPU that touches it: the one that this CPU runs. */
 static struct vm_cpu *accessing(struct vm *vm)
 {
-	unsigned cpu = vm_host.this_cpu(), i = 0;
+	unsigned cpu, i = 0;
 
+	if (vm->cpu_count == 1)
+		return vm->cpu[0];
+	cpu = vm_host.this_cpu();
 	while (i + 1 < vm->cpu_count && vm->cpu[i]->vcpu.cpu != cpu)
 		i++;
 	return vm->cpu[i];

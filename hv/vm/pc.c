@@ -54,10 +54,14 @@ struct model {
 /* One window of a model in a bus: offsets in the window plus `shift` are the model's. */
 struct window {
 	struct model *model;
+	const struct model_ops *ops; /* the model's, as state and vm: reached at each access */
+	void *state;
+	struct vm *vm;
 	unsigned shift;
 };
 
 struct pc {
+	bool shared; /* by several vCPUs: else only one CPU ever reaches the models */
 	struct model model[MODEL_COUNT];
 	struct window window[BUS_RANGES_MAX];
 	unsigned window_count;
@@ -72,6 +76,7 @@ struct pc {
 	struct pci pci;
 	struct ioapic ioapic;
 	bool pic_output;
+	uint32_t stalled_tail;
 	ns_t stalled_since; /* console ring full, NS_NEVER: not */
 	struct timer console_timer;
 	uint8_t debug_port;
@@ -207,10 +212,10 @@ static void model_fire(struct timer *t, uint64_t now)
 static uint64_t window_read(void *ctx, uint64_t offset, unsigned size)
 {
 	const struct window *w = ctx;
-	uint64_t value = w->model->ops->read(
-		w->model->state, offset + w->shift, size, vm_now(w->model->vm));
+	uint64_t value = w->ops->read(w->state, offset + w->shift, size, vm_now(w->vm));
 
-	rearm(w->model);
+	if (w->ops->deadline && w->ops->deadline(w->state) != w->model->armed)
+		rearm(w->model);
 	return value;
 }
 
@@ -218,8 +223,9 @@ static void window_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 {
 	const struct window *w = ctx;
 
-	w->model->ops->write(w->model->state, offset + w->shift, size, value, vm_now(w->model->vm));
-	rearm(w->model);
+	w->ops->write(w->state, offset + w->shift, size, value, vm_now(w->vm));
+	if (w->ops->deadline && w->ops->deadline(w->state) != w->model->armed)
+		rearm(w->model);
 }
 
 /* ---- Interrupt wires ---- */
@@ -327,37 +333,34 @@ void pc_eoi(struct vm *vm, uint8_t vector)
 /* ---- Console ---- */
 
 /* The ring is full. */
-static NOINLINE bool console_stalled(struct vm *vm)
+static NOINLINE bool console_full(struct vm *vm)
 {
 	struct pc *pc = vm->pc;
+	uint32_t tail = __atomic_load_n(&vm->console_out->tail, __ATOMIC_RELAXED);
 	ns_t now = vm_now(vm);
 
-	if (pc->stalled_since == NS_NEVER)
+	/* The stall begins anew whenever the reader has moved. */
+	if (pc->stalled_since == NS_NEVER || pc->stalled_tail != tail) {
 		pc->stalled_since = now;
-	if (now - pc->stalled_since >= CONSOLE_STALL_NS)
-		return true; /* dropped and counted */
+		pc->stalled_tail = tail;
+	}
+	if (now - pc->stalled_since >= CONSOLE_STALL_NS) {
+		__atomic_add_fetch(vm->console_dropped, 1, __ATOMIC_RELAXED);
+		return true; /* taken, and lost */
+	}
 	if (pc->console_timer.deadline == TIMER_NEVER)
 		vm_host.timer_arm(
 			&pc->console_timer, tsc_at_ns(vm->start_ns + now + CONSOLE_POLL_NS));
 	return false;
 }
 
-static bool console_ready(void *ctx)
+static bool console_tx(void *ctx, uint8_t byte)
 {
 	struct vm *vm = ctx;
 
-	if (UNLIKELY(ring_room(vm->console_out) == 0))
-		return console_stalled(vm);
-	vm->pc->stalled_since = NS_NEVER;
+	if (UNLIKELY(!ring_put(vm->console_out, byte)))
+		return console_full(vm);
 	return true;
-}
-
-static void console_tx(void *ctx, uint8_t byte)
-{
-	struct vm *vm = ctx;
-
-	if (!ring_put(vm->console_out, byte))
-		__atomic_add_fetch(vm->console_dropped, 1, __ATOMIC_RELAXED);
 }
 
 void pc_console_poll(struct vm *vm)
@@ -489,9 +492,12 @@ static int add_window(struct vm *vm, struct bus *bus, uint64_t base, uint64_t si
 		return E_NOMEM;
 	w = &pc->window[pc->window_count++];
 	w->model = &pc->model[model];
+	w->ops = w->model->ops;
+	w->state = w->model->state;
+	w->vm = vm;
 	w->shift = shift;
-	return bus_add(bus,
-		&(struct bus_range){base, size, window_read, window_write, w, &w->model->lock});
+	return bus_add(bus, &(struct bus_range){base, size, window_read, window_write, w,
+				    pc->shared ? &w->model->lock : NULL});
 }
 
 /* CF8h as a dword is PCI's; as a byte, CF9h is the reset register (ICH9, "RST_CNT"). */
@@ -544,7 +550,7 @@ static int add_ranges(struct vm *vm)
 static void init_models(struct vm *vm, const struct vm_params *params)
 {
 	struct pc *pc = vm->pc;
-	const struct uart16550_env uart = {console_ready, console_tx, vm};
+	const struct uart16550_env uart = {console_tx, vm};
 	const struct pm_env pm = {guest_sleep, vm};
 	const struct hpet_env hpet = {hpet_wire, vm};
 	const struct i8042_env i8042 = {guest_reset, vm};
@@ -577,6 +583,7 @@ int pc_create(struct vm *vm, void *storage, const struct vm_params *params)
 		&pc->hpet, &pc->i8042, &pc->reset, &pc->pci, &pc->ioapic};
 
 	vm->pc = pc;
+	pc->shared = params->cpu_count > 1;
 	pc->stalled_since = NS_NEVER;
 	timer_init(&pc->console_timer, console_fire);
 	for (unsigned i = 0; i < MODEL_COUNT; i++) {

@@ -96,6 +96,8 @@ struct vm_fetch {
 	uint64_t cr0, cr3, cr4, efer;
 	unsigned kind;        /* WALK_* */
 	struct walk_out walk; /* depth 0: nothing */
+	/* Where in RAM the entries and the page itself are. */
+	struct guest_place entry[WALK_LEVELS_MAX], page;
 };
 
 struct vm_cpu {
@@ -105,6 +107,7 @@ struct vm_cpu {
 	struct timer lapic_timer;
 	struct cpuid_table cpuid;
 	struct emul_insn emulated; /* the last one; bytes from 0 to length say which */
+	bool emulated_is_plain;    /* vm_move_is_plain() of it */
 	struct vm_fetch fetched;
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
@@ -202,7 +205,13 @@ bool vm_cr4_write(struct vm_cpu *c, uint64_t value);
 bool vm_xcr0_write(struct vm_cpu *c, uint32_t index, uint64_t value);
 bool vm_efer_write(struct vm_cpu *c, uint64_t value);
 
+/* move.c: the last instruction again, if it is a plain move to or from a device; false: not done */
+bool vm_move_again(struct vm_cpu *c, const struct vm_exit *e);
+bool vm_move_is_plain(const struct emul_insn *insn);
+
 /* emulate.c */
+/* RIP leads to the bytes of c->emulated, through unchanged tables, in 64-bit code at CPL 0. */
+bool vm_fetch_same(struct vm_cpu *c);
 enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);
 
 /* lapic_glue.c */

@@ -22,20 +22,16 @@ struct fixture {
 	ns_t now;
 };
 
-static bool fake_tx_ready(void *ctx)
+static bool fake_tx(void *ctx, uint8_t byte)
 {
 	struct fixture *f = ctx;
 
-	return f->ready && f->room;
-}
-
-static void fake_tx(void *ctx, uint8_t byte)
-{
-	struct fixture *f = ctx;
-
+	if (!f->ready || !f->room)
+		return false;
 	assert_true(f->sent_count < sizeof(f->sent));
 	f->sent[f->sent_count++] = byte;
 	f->room--;
+	return true;
 }
 
 static void fake_set(void *ctx, unsigned pin, bool level)
@@ -50,7 +46,7 @@ static void fake_set(void *ctx, unsigned pin, bool level)
 
 static void setup(struct fixture *f)
 {
-	struct uart16550_env env = {fake_tx_ready, fake_tx, f};
+	struct uart16550_env env = {fake_tx, f};
 	struct irq_line irq = {fake_set, f, 4};
 
 	memset(f, 0, sizeof(*f));

@@ -27,6 +27,7 @@ FAKE_FAIL_IN_CMOCKA()
 #define RIGHTS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
 
 static struct vcpu *v;
+static bool general_way; /* not through the short way for plain moves */
 
 static void put(gpa_t gpa, const void *data, unsigned size)
 {
@@ -57,6 +58,7 @@ static void make_tables(gpa_t root)
 static int setup(void **state)
 {
 	(void)state;
+	general_way = false;
 	fake_fail_hook = fake_fail_cmocka;
 	vm_world_init(1);
 	v = &vmw.c->vcpu;
@@ -94,7 +96,7 @@ static enum exit_action emulate(bool write)
 
 	v->rip = CODE;
 	v->event.valid = false;
-	return vm_emulate(vmw.c, &e);
+	return general_way ? vm_emulate(vmw.c, &e) : vm_hooks.exit[EXIT_STAGE2](v, &e);
 }
 
 static void expect_tpr(uint32_t value)
@@ -202,7 +204,52 @@ static void registers_change(void **state)
 	(void)state;
 	expect_tpr(0x10);
 	v->ops->reg_write(v, REG_CR4, CR4_PAE | CR4_SMEP);
+	general_way = true;
 	expect_fault(0x11); /* a user page */
+}
+
+/* The short way for plain moves gives what the general one gives, for each form of the operand. */
+static void moves_again(void **state)
+{
+	static const struct {
+		uint8_t code[7], length;
+		uint64_t before, after; /* RBX */
+	} rows[] = {
+		{{0x8b, 0x1f}, 2, UINT64_MAX, 0x10},                     /* EBX, [RDI] */
+		{{0x66, 0x8b, 0x1f}, 3, UINT64_MAX, 0xffffffffffff0010}, /* BX, [RDI] */
+		{{0x8a, 0x1f}, 2, UINT64_MAX, 0xffffffffffffff10},       /* BL, [RDI] */
+		{{0x8a, 0x3f}, 2, UINT64_MAX, 0xffffffffffff10ff},       /* BH, [RDI] */
+		{{0x8b, 0x5c, 0x37, 0xf8}, 4, UINT64_MAX, 0x10},         /* EBX, [RDI+RSI-8] */
+		{{0xc7, 0x07, 0x70, 0, 0, 0}, 6, 5, 5},                  /* [RDI], 70h */
+		{{0x0f, 0xb6, 0x1f}, 3, UINT64_MAX, 0x10},               /* MOVZX: no plain move */
+	};
+
+	(void)state;
+	v->gpr[RSI] = 8;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		bool store = rows[i].code[0] == 0xc7;
+
+		put(CODE, rows[i].code, rows[i].length);
+		for (unsigned again = 0; again < 3; again++) {
+			lapic_mmio_write(&vmw.c->lapic, LAPIC_TPR, 4, 0x10, 0);
+			v->gpr[RBX] = rows[i].before;
+			assert_int_equal(emulate(store), ACT_RESUME);
+			assert_int_equal(v->gpr[RBX], rows[i].after);
+			assert_int_equal(tpr(), store ? 0x70 : 0x10);
+			assert_int_equal(fake_vmcs_get(VMCS_GUEST_RIP), CODE + rows[i].length);
+		}
+	}
+}
+
+/* An access that began on the page before the one the exit names is not the short way's. */
+static void move_from_elsewhere(void **state)
+{
+	(void)state;
+	expect_tpr(0x10);
+	v->gpr[RDI] = TPR - 2;
+	v->gpr[RAX] = 0x70;
+	emulate(true);
+	assert_int_equal(tpr(), 0x10);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -218,6 +265,8 @@ int main(void)
 		TEST(code_goes_away),
 		TEST(rights_change),
 		TEST(registers_change),
+		TEST(moves_again),
+		TEST(move_from_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,9 +142,9 @@ static void decode_io(void **state)
 		e = world_run(exits_io, ACT_LEAVE);
 		assert_int_equal(e->io.port, rows[i].port);
 		assert_int_equal(e->io.size, rows[i].size);
-		assert_int_equal(e->io.in, rows[i].in);
-		assert_int_equal(e->io.string, rows[i].string);
-		assert_int_equal(e->io.rep, rows[i].rep);
+		assert_int_equal(e->io.kind, (rows[i].in ? IO_IN : 0) |
+						     (rows[i].string ? IO_STRING : 0) |
+						     (rows[i].rep ? IO_REP : 0));
 	}
 }
 

@@ -236,7 +236,9 @@
 #define VMX_EXIT_XSETBV              55
 #define VMX_EXIT_INVPCID             58
 #define VMX_EXIT_VMFUNC              59
-#define VMX_EXIT_COUNT               76
+#define VMX_EXIT_SEAMCALL            76
+#define VMX_EXIT_TDCALL              77
+#define VMX_EXIT_COUNT               78
 #define VMX_EXIT_ENTRY_FAILURE       (1u << 31)
 
 /* Interruption information (exit, entry and IDT-vectoring share the layout) */

@@ -48,8 +48,8 @@ static const struct feature_mask {
 		/* FSRM, MD_CLEAR */
 		1u << 4 | CPUID_7_EDX_MD_CLEAR},
 	/*
-	 * No XSAVES, hence no XSAVEC: Linux would use it by itself, which hardly any machine sees. In
-	 * Bochs 2.7 with AVX-512 a few in a hundred processes crash then, and none without it.
+	 * No XSAVES, hence no XSAVEC: Linux would use it by itself, which hardly any machine sees.
+	 * In Bochs 2.7 with AVX-512 a few in a hundred processes crash then, and none without it.
 	 */
 	{CPUID_LEAF_XSAVE, 1, CPUID_D_1_EAX_XSAVEOPT | CPUID_D_1_EAX_XGETBV1, 0, 0, 0},
 	/* ecx: LAHF, CR8 alias, LZCNT, SSE4A, MISALIGNSSE, PREFETCHW, XOP, FMA4, TBM */

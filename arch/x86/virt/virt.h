@@ -119,6 +119,11 @@ enum exit_reason {
 	EXIT_COUNT
 };
 
+/* Port accesses: OUT unless IO_IN; INS and OUTS have IO_STRING. */
+#define IO_IN     1u
+#define IO_STRING 2u
+#define IO_REP    4u
+
 enum cr_access_kind { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
 
 struct vm_exit {
@@ -130,7 +135,7 @@ struct vm_exit {
 		struct {
 			uint16_t port;
 			uint8_t size;
-			bool in, string, rep;
+			uint8_t kind; /* IO_* */
 		} io;
 		struct {
 			uint8_t number, gpr; /* gpr: enum gpr_index */
@@ -272,6 +277,7 @@ struct virt_ops {
 	void (*state_set)(struct vcpu *v, const struct vcpu_state *state);
 	void (*state_get)(struct vcpu *v, struct vcpu_state *state);
 	void (*mode_get)(struct vcpu *v, struct vcpu_mode *mode);
+	bool (*kernel64)(struct vcpu *v, uint64_t *cr3); /* runs 64-bit code at CPL 0 */
 	void (*segment_get)(struct vcpu *v, enum segment_index index, struct segment *segment);
 	uint64_t (*reg_read)(struct vcpu *v, enum vcpu_reg reg);
 	void (*reg_write)(struct vcpu *v, enum vcpu_reg reg, uint64_t value);

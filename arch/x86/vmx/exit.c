@@ -97,9 +97,7 @@ static void decode_io(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 {
 	(void)v;
 	e->io.size = (uint8_t)((qualification & 7) + 1);
-	e->io.in = qualification & 8;
-	e->io.string = qualification & 16;
-	e->io.rep = qualification & 32;
+	e->io.kind = (qualification >> 3) & (IO_IN | IO_STRING | IO_REP);
 	e->io.port = (uint16_t)(qualification >> 16);
 	e->info = e->io.port;
 }
