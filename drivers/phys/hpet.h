@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The HPET's main counter as a reference clock: no timers, no interrupts. Registers are reached
- * through a
- * mapping the caller made. No lock: bring-up only.
+ * through a mapping the caller made. No lock: bring-up only.
  */
 #ifndef DRIVERS_PHYS_HPET_H
 #define DRIVERS_PHYS_HPET_H

@@ -20,8 +20,7 @@ struct power_acpi {
 
 /*
  * Enter S5. acpi NULL: use the PIIX4's or ICH9's power-management block. Returns only if nothing
- * happened: E_UNSUP
- * without such a block, E_TIMEOUT when a second has passed.
+ * happened: E_UNSUP without such a block, E_TIMEOUT when a second has passed.
  */
 int power_off(const struct power_acpi *acpi);
 

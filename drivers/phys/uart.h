@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The physical 16550 the hypervisor's console uses: one of them. Knows bytes only, no lines or
- * prefixes.
- * Locking: the housekeeping CPU owns it; the polled write is for panic and for early boot.
+ * prefixes. Locking: the housekeeping CPU owns it; the polled write is for panic and for early
+ * boot.
  */
 #ifndef DRIVERS_PHYS_UART_H
 #define DRIVERS_PHYS_UART_H

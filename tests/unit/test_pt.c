@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Page tables against a model: the history of operations says where each address leads, and a
- * walker
- * written here from the manuals, not pt_lookup(), says where the tables lead. They are compared
- * after
- * every single store.
+ * walker written here from the manuals, not pt_lookup(), says where the tables lead. They are
+ * compared after every single store.
  */
 #include <stdarg.h>
 #include <stddef.h>

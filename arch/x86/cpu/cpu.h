@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The per-CPU area, reached through the GS base, with this CPU's descriptor tables and stacks.
- * Knows
- * nothing of guests beyond a pointer it keeps for others.
+ * Knows nothing of guests beyond a pointer it keeps for others.
  *
  * Locking: a CPU's area belongs to that CPU; others read index, apic_id and the counters only.
  */

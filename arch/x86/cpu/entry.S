@@ -14,8 +14,7 @@ hv_entry:
 	movq	%rdi, %rbx
 	/*
 	 * The direct map works from here on: PML4 slots 256 to 383 repeat the loader's identity
-	 * map. The
-	 * loader's tables are identity-mapped themselves.
+	 * map. The loader's tables are identity-mapped themselves.
 	 */
 	movq	%cr3, %rsi
 	andq	$-4096, %rsi

@@ -34,8 +34,7 @@ int host_lapic_timer_calibrate(void) MUST_CHECK;
 bool host_lapic_timer_has_deadline(void);
 /*
  * VECTOR_TIMER on this CPU when its TSC reaches `tsc` (now, if it has); replaces what was armed.
- * Far
- * deadlines may fire early where there is no TSC deadline mode: check the time and arm again.
+ * Far deadlines may fire early where there is no TSC deadline mode: check the time and arm again.
  */
 void host_lapic_timer_arm(uint64_t tsc);
 void host_lapic_timer_stop(void);

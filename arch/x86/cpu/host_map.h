@@ -57,8 +57,7 @@ hpa_t frame_alloc_hv(unsigned pages);
 
 /*
  * Build the tables from frame_alloc_hv() and switch this CPU to them; sets the control registers.
- * All
- * pointers in bi are still physical. E_NOMEM, E_UNSUP.
+ * All pointers in bi are still physical. E_NOMEM, E_UNSUP.
  */
 int host_map_init(const struct bootinfo *bi) MUST_CHECK;
 hpa_t host_map_cr3(void);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every privileged or special instruction, one inline function each; the VMX and SVM ones have
- * their
- * own headers. Host tests replace the whole file by a fake that records and checks.
+ * their own headers. Host tests replace the whole file by a fake that records and checks.
  *
  * The _safe variants may fault: the exception table turns the fault into E_FAULT. They are the only
  * ones fit for values that a guest chose or registers that this CPU may lack.

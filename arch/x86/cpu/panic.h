@@ -25,8 +25,7 @@ bool panic_in_progress(void);
 
 /*
  * "function+0x1c" of a code address, from the table of symbols in the image; the address itself if
- * unknown.
- * Returns the length stored.
+ * unknown. Returns the length stored.
  */
 size_t panic_symbol(char *buf, size_t size, uint64_t address);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Starting the other CPUs, one at a time, each with a bounded wait. One that does not come up is
- * named and left
- * out.
+ * named and left out.
  */
 #ifndef ARCH_X86_CPU_SMP_H
 #define ARCH_X86_CPU_SMP_H

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a started CPU begins: 16-bit code at the start of a page below 1 MiB (CS = page / 16, IP =
- * 0). It
- * goes through 32-bit to 64-bit mode and to the C entry. This is a template: smp.c copies it and
- * fills
- * in the data behind it. Nothing here may be absolute. EBX holds the page's address throughout.
+ * 0). It goes through 32-bit to 64-bit mode and to the C entry. This is a template: smp.c copies it
+ * and fills in the data behind it. Nothing here may be absolute. EBX holds the page's address
+ * throughout.
  */
 #include "asm_offsets.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What smp.c fills in for trampoline.S: a copy of the code lies at the start of the trampoline
- * page, this
- * right behind it.
+ * page, this right behind it.
  */
 #ifndef ARCH_X86_CPU_TRAMPOLINE_H
 #define ARCH_X86_CPU_TRAMPOLINE_H

@@ -4,8 +4,7 @@
  * NMIs to the CPU's nmi_handler; vectors from 32 up to a table of handlers shared by all CPUs.
  *
  * Locking: handlers are set during bring-up, before other CPUs take interrupts. They run with IF=0
- * on
- * the interrupted stack; the EOI is sent after the handler returns.
+ * on the interrupted stack; the EOI is sent after the handler returns.
  */
 #ifndef ARCH_X86_CPU_TRAP_H
 #define ARCH_X86_CPU_TRAP_H

@@ -17,9 +17,8 @@ struct tsc_reference {
 
 /*
  * Measure against the HPET, the ACPI PM timer or the PIT, whichever answers first (~20 ms), and
- * take
- * CPUID's figure only where it agrees within 1%. Needs host_map. E_UNSUP: nothing to measure with
- * and CPUID is silent.
+ * take CPUID's figure only where it agrees within 1%. Needs host_map. E_UNSUP: nothing to measure
+ * with and CPUID is silent.
  */
 int tsc_init(const struct tsc_reference *ref) MUST_CHECK;
 uint64_t tsc_hz(void);

@@ -5,13 +5,11 @@
  *
  * Every change is a single 64-bit store, and after each store every address translates as it did
  * before or as it will. Operations prepare (allocate, split large leaves: no translation changes)
- * and then
- * commit (cannot fail), so a failure leaves every translation as it was. A table, once made,
- * stays until pt_destroy(): no table is freed while a CPU may still walk it.
+ * and then commit (cannot fail), so a failure leaves every translation as it was. A table, once
+ * made, stays until pt_destroy(): no table is freed while a CPU may still walk it.
  *
  * Knows nothing of CPUs: flushing TLBs is the caller's, who finds `stale` set when a present entry
- * was
- * changed. Locking is the caller's.
+ * was changed. Locking is the caller's.
  */
 #ifndef ARCH_X86_MM_PT_H
 #define ARCH_X86_MM_PT_H
@@ -90,8 +88,7 @@ int pt_create(struct pt *pt) MUST_CHECK;
 
 /*
  * Map [va, va + size) to pa, replacing what was there, with the largest leaves that the hardware,
- * the
- * alignment and max_leaf (PT_4K, PT_2M, PT_1G) allow. E_INVAL: not page aligned or no PT_READ;
+ * the alignment and max_leaf (PT_4K, PT_2M, PT_1G) allow. E_INVAL: not page aligned or no PT_READ;
  * E_RANGE: outside the format; E_NOMEM: every translation is as before.
  */
 int pt_map(struct pt *pt, uint64_t va, hpa_t pa, uint64_t size, unsigned flags,
