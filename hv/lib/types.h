@@ -53,13 +53,6 @@ enum status {
 #define BIT(n)                        (1ull << (n))
 #define CONTAINER_OF(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 
-/* In front of a loop of at most eight rounds. */
-#ifdef __clang__
-#define UNROLL_8 _Pragma("unroll 8")
-#else
-#define UNROLL_8 _Pragma("GCC unroll 8")
-#endif
-
 #define MIN(a, b)                                                                                  \
 	({                                                                                         \
 		__typeof__(a) _min_a = (a);                                                        \

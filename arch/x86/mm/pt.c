@@ -151,6 +151,12 @@ static void store(struct pt *pt, uint64_t *entry, uint64_t value)
 
 #define ROW_STEP 8u
 
+static inline uint64_t put(uint64_t *entry, uint64_t value, uint64_t step)
+{
+	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
+	return value + step;
+}
+
 /*
  * Count neighbouring entries, each `step` above the one before. A guest's RAM in 4 KiB leaves is a
  * quarter of a million of them per GiB, nearly all of which were empty: those are looked at eight
@@ -171,9 +177,14 @@ static void store_row(struct pt *pt, uint64_t *entry, uint64_t count, uint64_t v
 			i++;
 			continue;
 		}
-		UNROLL_8
-		for (unsigned k = 0; k < ROW_STEP; k++, value += step)
-			__atomic_store_n(&e[k], value, __ATOMIC_RELEASE);
+		value = put(&e[0], value, step);
+		value = put(&e[1], value, step);
+		value = put(&e[2], value, step);
+		value = put(&e[3], value, step);
+		value = put(&e[4], value, step);
+		value = put(&e[5], value, step);
+		value = put(&e[6], value, step);
+		value = put(&e[7], value, step);
 		i += ROW_STEP;
 	}
 }
