@@ -5,6 +5,7 @@
 #include "arch/x86/cpu/panic.h"
 #include "arch/x86/cpu/smp.h"
 #include "arch/x86/cpu/trap.h"
+#include "arch/x86/cpu/tsc.h"
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/msr.h"
 #include "hv/core/housekeeping.h"
@@ -165,6 +166,7 @@ static void enable_virt(void)
 	__atomic_store_n(&my_work()->problem, reason, __ATOMIC_RELEASE);
 }
 
+#define ENABLE_WAIT_NS NS_PER_SEC
 static unsigned arrived;
 
 void hv_ap_main(struct cpu *cpu)
@@ -178,11 +180,13 @@ void hv_ap_main(struct cpu *cpu)
 void cpus_start(void)
 {
 	unsigned others;
+	ns_t end;
 
 	enable_virt();
 	others = smp_start(&machine.bi, log_line, &enabled) - 1;
-	/* Each one only has VMXON left to do: this ends at once. */
-	while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < others)
+	/* Each one only has VMXON left to do; one that hangs there is not usable. */
+	end = tsc_now_ns() + ENABLE_WAIT_NS;
+	while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < others && tsc_now_ns() < end)
 		cpu_relax();
 }
 

@@ -3,7 +3,7 @@
  * A short way for what nearly all device accesses are: the MOV that was emulated last, again, in
  * 64-bit code at CPL 0. The CPU has checked segments and pages before the access exited, and the
  * exit says where it went; what is left is the register, the device and the next RIP. Whatever is
- * not exactly that goes the general way (emulate.c).
+ * not exactly that, or reaches into a second page, goes the general way (emulate.c).
  */
 #include "arch/x86/defs/msr.h"
 #include "hv/vm/vm.h"
@@ -53,9 +53,9 @@ bool vm_move_again(struct vm_cpu *c, const struct vm_exit *e)
 	uint64_t value;
 
 	/* Page walks, fetches and the delivery of events are no moves. */
-	if (!c->emulated_is_plain || !e->stage2.gva_valid || e->stage2.walking || e->stage2.fetch ||
-		v->reinject.valid || effective_address(v, insn) != e->stage2.gva ||
-		!vm_fetch_same(c))
+	if (!c->emulated_is_plain || (e->stage2.gva & (PAGE_SIZE - 1)) + size > PAGE_SIZE ||
+		!e->stage2.gva_valid || e->stage2.walking || e->stage2.fetch || v->reinject.valid ||
+		effective_address(v, insn) != e->stage2.gva || !vm_fetch_same(c))
 		return false;
 	if (insn->src.kind == EMUL_OPERAND_MEM) {
 		if (!bus_read(&c->vm->mmio, e->stage2.gpa, size, &value))

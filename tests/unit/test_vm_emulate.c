@@ -252,6 +252,25 @@ static void move_from_elsewhere(void **state)
 	assert_int_equal(tpr(), 0x10);
 }
 
+/* The second page of an access is translated by itself: here it is not mapped. */
+static void move_across_pages(void **state)
+{
+	const gva_t last = MIB(8) - 2; /* the end of what is mapped */
+	const struct vm_exit e = {
+		.reason = EXIT_STAGE2,
+		.stage2 = {.gpa = 0xb0000ffe, .gva = last, .gva_valid = true, .write = true},
+	};
+
+	(void)state;
+	expect_tpr(0x10);
+	v->gpr[RDI] = last;
+	v->rip = CODE;
+	v->event.valid = false;
+	assert_int_equal(vm_hooks.exit[EXIT_STAGE2](v, &e), ACT_RESUME);
+	assert_true(v->event.valid);
+	assert_int_equal(v->event.vector, EXC_PF);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -267,6 +286,7 @@ int main(void)
 		TEST(registers_change),
 		TEST(moves_again),
 		TEST(move_from_elsewhere),
+		TEST(move_across_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
