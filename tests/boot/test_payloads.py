@@ -38,9 +38,12 @@ TESTS = [
         check=verify,
         timeout=240,
     ),
+    # Bochs 3.0 with several CPUs counts each VM exit of another CPU as an instruction of CPU 0 (the
+    # variable of its SMP loop does not survive longjmp), which ends a shadow of STI or MOV SS there
+    # too soon: what looks at shadows runs on the others, and on CPU 0 where that is the only one.
     BootTest(
         name="payloads-4-cpus",
-        **boot(*on(0, TIME + START), *on(1, CPU), *on(2, DEVICES), *on(3, MEMORY)),
+        **boot(*on(0, MEMORY), *on(1, CPU), *on(2, DEVICES), *on(3, TIME + START)),
         lines=lines(ALL) + tuple(SAID),
         cpus=4,
         check=no_failure,
