@@ -202,7 +202,7 @@ fuzz: $(if $(FUZZ),$(BUILD)/fuzz/$(FUZZ),$(FUZZ_BINS) $(BUILD)/fuzz/emul_diff)
 # ---- Figures ----------------------------------------------------------------------------------------
 # docs/bench.md. A second build measures itself; exits are timed with the first, the one that users run.
 TIMED := $(BUILD)/timed
-bench: $(EFI) $(TOOL) $(foreach g,bench hello,$(BUILD)/guests/$(g).elf)
+bench: $(EFI) $(TOOL) $(foreach g,bench counter hello,$(BUILD)/guests/$(g).elf)
 	$(Q)$(DEPS) test
 	$(Q)$(MAKE) --no-print-directory $(BUILD)/unit/test_vmx_price
 	$(Q)$(MAKE) --no-print-directory BUILD=$(TIMED) DEFINES=-DEXIT_TIMING $(TIMED)/BOOTX64.EFI

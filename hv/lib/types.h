@@ -85,7 +85,7 @@ static inline bool range_within(uint64_t base, uint64_t size, uint64_t limit)
 /* All-ones in the low `bytes` bytes; bytes is 1, 2, 4 or 8. */
 static inline uint64_t mask_bytes(unsigned bytes)
 {
-	return UINT64_MAX >> (64 - 8 * MIN(bytes, 8u));
+	return bytes < 8 ? (1ull << 8 * bytes) - 1 : UINT64_MAX;
 }
 
 /* a * b / c with a 128-bit intermediate; the caller ensures the quotient fits and c is not 0. */

@@ -72,7 +72,7 @@ kernel = "images/{name}.elf"
 [guest.{name}]
 image = "{name}"
 cpus = [0]
-memory = "128M"
+memory = "{memory}"
 exit_port = 0xf4
 """
 LINUX = """
@@ -83,7 +83,7 @@ cmdline = "console=ttyS0"
 
 [guest.linux]
 image = "linux"
-cpus = [1]
+cpus = [0]
 memory = "256M"
 """
 
@@ -101,18 +101,22 @@ def linux_initrd():
 def exits_boot(build):
     """One CPU: ticks are exact. The guest shares it with the hypervisor's work."""
     return framework.BootTest(
-        name="exits", cpus=1, config=CONFIG + PAYLOAD.format(name="bench"),
+        name="exits", cpus=1, config=CONFIG + PAYLOAD.format(name="bench", memory="128M"),
         files={"images/bench.elf": str(build / "guests" / "bench.elf")},
         lines=(r"^bench +\| PASS bench",))
 
 
 def linux_boot(build):
-    """Linux on a CPU of its own; then a payload on the other, which has scrubbed memory by then."""
+    """One CPU here too. While `counter` sleeps, the memory that Linux left is cleaned for `hello`."""
     return framework.BootTest(
-        name="linux", config=CONFIG + LINUX + PAYLOAD.format(name="hello") + 'after = "linux"\n',
+        name="linux", cpus=1,
+        config=CONFIG + LINUX
+        + PAYLOAD.format(name="counter", memory="4M") + 'after = "linux"\ncmdline = "20"\n'
+        + PAYLOAD.format(name="hello", memory="128M") + 'after = "counter"\n',
         timeout=240,
         files={"images/vmlinuz": framework.debian_kernel, "images/initrd.img": linux_initrd,
-               "images/hello.elf": str(build / "guests" / "hello.elf")},
+               **{f"images/{name}.elf": str(build / "guests" / f"{name}.elf")
+                  for name in ("counter", "hello")}},
         lines=(r"^linux +\| demo: ready", r"linux stopped: powered off",
                r"^hello +\| PASS hello"))
 
