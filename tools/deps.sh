@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Install the Debian packages that a command of this tree needs and that are missing.
 #
-# usage: tools/deps.sh [build|clang|run|test]...        (default: build)
+# usage: tools/deps.sh [build|clang|run|debug|test]...        (default: build)
 #
 # Works on Debian 12 and 13. Says what it installs; uses sudo where it is not root. On other systems
 # it says what is missing and stops.
@@ -10,7 +10,8 @@ set -eu
 
 # gcc only recommends libc6-dev.
 BUILD='gcc libc6-dev make gnu-efi acpica-tools binutils mtools python3'
-RUN='ovmf bochs bochsbios vgabios util-linux'
+RUN='qemu-system-x86 ovmf bochs bochsbios vgabios util-linux'
+DEBUG='gdb'
 TEST='libcmocka-dev clang lld libclang-rt-dev clang-format libzydis-dev libcapstone-dev cpio git'
 
 say() { echo "deps: $*" >&2; }
@@ -21,8 +22,9 @@ for group in "${@:-build}"; do
 	build) wanted="$wanted $BUILD" ;;
 	clang) wanted="$wanted $BUILD clang" ;;
 	run) wanted="$wanted $BUILD $RUN" ;;
-	test) wanted="$wanted $BUILD $RUN $TEST" ;;
-	*) say "unknown set '$group'; there are build, clang, run and test"; exit 4 ;;
+	debug) wanted="$wanted $BUILD $RUN $DEBUG" ;;
+	test) wanted="$wanted $BUILD $RUN $DEBUG $TEST" ;;
+	*) say "unknown set '$group'; there are build, clang, run, debug and test"; exit 4 ;;
 	esac
 done
 

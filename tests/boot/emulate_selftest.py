@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of tools/emulate against a stand-in for Bochs that plays a scenario from the disk image.
+"""Tests of tools/emulate against stand-ins for the emulators that play a scenario from the image.
 
-The stand-in reads the real configuration file, connects to the console as Bochs does and leaves a
-log in Bochs's words, so that each way of ending takes a fraction of a second.
+A stand-in reads the real configuration file or arguments, connects to the console as the emulator
+does and leaves a log in its words, so that each way of ending takes a fraction of a second.
 """
 import os
 import pathlib
@@ -15,16 +15,28 @@ import tempfile
 import termios
 import time
 import unittest
+import unittest.mock
 
 from framework import TOP, emulate
+import platforms  # on the path since framework was imported
+from platforms import EmulatorError, Kvm, fastest
 
 EMULATE = TOP / "tools" / "emulate"
 # One statement per line of the "image"; `line` is the console.
-STAND_IN = """#!/usr/bin/python3
-import os, re, signal, socket, sys, time
+BOCHS = """
 config = open("bochsrc").read()
 port = int(re.search(r"dev=127.0.0.1:([0-9]+)", config).group(1))
 log = open("bochs.log", "w")
+"""
+QEMU = """
+config = " ".join(sys.argv[1:])
+port = int(re.search(r"host=127.0.0.1,port=([0-9]+)", config).group(1))
+def log(text):
+    print(text, file=sys.stderr, flush=True)
+"""
+STAND_IN = """#!/usr/bin/python3
+import os, re, signal, socket, sys, time
+{emulator}
 def connect():
     return socket.create_connection(("127.0.0.1", port))
 def say(*pieces):
@@ -58,14 +70,16 @@ class Finished:
 
 
 class EmulateTest(unittest.TestCase):
+    platform, program, emulator = "bochs-vmx", "bochs-bin", BOCHS
+
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
         for name in ("bin", "tmp"):
             (self.directory / name).mkdir()
-        program = self.directory / "bin" / "bochs-bin"
-        program.write_text(STAND_IN)
+        program = self.directory / "bin" / self.program
+        program.write_text(STAND_IN.replace("{emulator}", self.emulator))
         program.chmod(0o755)
         self.image = self.directory / "disk image"
         self.environment = {**os.environ, "TMPDIR": str(self.directory / "tmp"),
@@ -74,7 +88,7 @@ class EmulateTest(unittest.TestCase):
     def start(self, scenario, *arguments, connect=True, **keywords):
         self.scenario = ("line = connect()\n" if connect else "") + scenario
         self.image.write_text(self.scenario)
-        return subprocess.Popen([EMULATE, "bochs-vmx", self.image, *arguments],
+        return subprocess.Popen([EMULATE, self.platform, self.image, *arguments],
                                 env=self.environment, **keywords)
 
     def finish(self, process):
@@ -92,6 +106,40 @@ class EmulateTest(unittest.TestCase):
     def check(self, result, status, word):
         self.assertEqual(result.status, status, result.errors)
         self.assertRegex(result.last, rf"^emulate: {word} after [0-9.]+ s$")
+
+    def check_signals(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process, pid = self.started(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
+            process.send_signal(number)
+            result = self.finish(process)
+            self.check(result, 128 + number, "ended")
+            self.assert_gone(pid)
+
+    def check_killed_hard(self):
+        process, pid = self.started(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
+        process.kill()
+        process.communicate()
+        self.assert_gone(pid)
+
+    def started(self, *arguments, **keywords):
+        """A run whose machine has told its process number."""
+        process = self.start("say(b'pid %d.' % os.getpid())\nopen('disk.img', 'w')\n" + HANG,
+                             *arguments, stderr=subprocess.PIPE, **keywords)
+        text = b""
+        while not text.endswith(b"."):
+            text += process.stdout.read(1)
+        return process, int(text[4:-1])
+
+    def assert_gone(self, pid):
+        for _ in range(50):
+            if not pathlib.Path(f"/proc/{pid}").exists():
+                return
+            time.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)
+        self.fail("the emulator is still there")
+
+
+class BochsTest(EmulateTest):
 
     # ---- Matching and typing
 
@@ -197,7 +245,11 @@ class EmulateTest(unittest.TestCase):
                           ["bochs-vmx", image, "--cpus", "9"],
                           ["bochs-vmx", image, "--memory", "much"],
                           ["bochs-vmx", image, "--timeout", "nan"],
-                          ["bochs-vmx", image, "--cpu-model", "a b"]):
+                          ["bochs-vmx", image, "--cpu-model", "a b"],
+                          ["qemu-svm", image, "--cpu-model", "max,-svm"],
+                          ["qemu-svm", image, "--cpus", "256"],
+                          ["bochs-svm", image, "--icount", "7"],
+                          ["--available"], ["--available", "qemu-none"]):
             run = subprocess.run([EMULATE, *arguments], env=self.environment, check=False,
                                  capture_output=True, timeout=10)
             self.assertEqual(run.returncode, 4, arguments)
@@ -211,36 +263,11 @@ class EmulateTest(unittest.TestCase):
 
     # ---- Nothing is left behind
 
-    def started(self, *arguments, **keywords):
-        """A run whose machine has told its process number."""
-        process = self.start("say(b'pid %d.' % os.getpid())\nopen('disk.img', 'w')\n" + HANG,
-                             *arguments, stderr=subprocess.PIPE, **keywords)
-        text = b""
-        while not text.endswith(b"."):
-            text += process.stdout.read(1)
-        return process, int(text[4:-1])
-
-    def assert_gone(self, pid):
-        for _ in range(50):
-            if not pathlib.Path(f"/proc/{pid}").exists():
-                return
-            time.sleep(0.1)
-        os.kill(pid, signal.SIGKILL)
-        self.fail("the emulator is still there")
-
     def test_signals(self):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            process, pid = self.started(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
-            process.send_signal(number)
-            result = self.finish(process)
-            self.check(result, 128 + number, "ended")
-            self.assert_gone(pid)
+        self.check_signals()
 
     def test_killed_hard(self):
-        process, pid = self.started(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
-        process.kill()
-        process.communicate()
-        self.assert_gone(pid)
+        self.check_killed_hard()
 
     def test_nobody_reads(self):
         process = self.start("for _ in range(99): say(b'x')\n" + HANG, stdin=subprocess.DEVNULL,
@@ -257,7 +284,7 @@ class EmulateTest(unittest.TestCase):
         self.image.write_text(self.scenario)
         pid, terminal = pty.fork()
         if pid == 0:
-            os.execve(EMULATE, [EMULATE, "bochs-vmx", self.image, *arguments], self.environment)
+            os.execve(EMULATE, [EMULATE, self.platform, self.image, *arguments], self.environment)
         before = termios.tcgetattr(terminal)
         seen, sent, end = b"", False, time.monotonic() + 20
         while time.monotonic() < end:
@@ -292,6 +319,186 @@ class EmulateTest(unittest.TestCase):
         for text, wanted in ((r"a\n\r\t\e\0\\", b"a\n\r\t\x1b\0\\"), (r"\x1d\x1dg", b"\x1d\x1dg"),
                              (r"\0330", b"\x1b0"), ("\u00fc", b"\xc3\xbc"), (r"\"\'\?", b"\"'?")):
             self.assertEqual(emulate.decode_escapes(text), wanted)
+
+
+class AmdBochsTest(EmulateTest):
+    platform = "bochs-svm"
+
+    def test_options_reach_the_machine(self):
+        scenario = "say(re.sub(r'(?s).*(model=\\w+),.*(ignore_bad_msrs=\\d).*', " \
+                   "r'\\1 \\2 .', config).encode())\n" + HANG
+        self.check(self.emulate(scenario, "--until", "model=ryzen ignore_bad_msrs=1"), 0, "matched")
+        self.check(self.emulate(scenario, "--cpu-model", "zambezi", "--until", "model=zambezi "),
+                   0, "matched")
+
+
+class QemuTest(EmulateTest):
+    platform, program, emulator = "qemu-svm", "qemu-system-x86_64", QEMU
+
+    def test_both_directions(self):
+        scenario = "say(b'login: '); expect(b'root\\n'); say(b'done')\n" + HANG
+        self.check(self.emulate(scenario, "--send", "login: $", r"root\n", "--until", "done"),
+                   0, "matched")
+
+    def test_power_off(self):
+        self.check(self.emulate("say(b'bye')\n"), 0, "poweroff")
+        self.check(self.emulate("say(b'bye')\n", "--until", "hello"), 3, "ended")
+
+    def test_reset_comes_back(self):
+        scenario = "say(b'one '); log('CPU Reset (CPU 0)\\nRIP=000000000000fff0'); say(b'two')\n"
+        self.check(self.emulate(scenario + HANG, "--until", "one two"), 0, "matched")
+
+    def test_triple_fault(self):
+        """The machine goes on, as QEMU's does; what it says by then does not count."""
+        scenario = "say(b'bye'); log('before\\nTriple fault\\nCPU Reset (CPU 0)'); log('RIP=12345')\n"
+        result = self.emulate(scenario + "time.sleep(2); say(b'hello')\n" + HANG, "--until", "hello")
+        self.check(result, 2, "panic")
+        self.assertRegex(result.errors, "\nemulate: Triple fault\nCPU Reset.*\nRIP=12345\n")
+        self.assertEqual(result.output, b"bye")
+
+    def test_triple_fault_then_power_off(self):
+        self.check(self.emulate("say(b'bye'); log('Triple fault')\n"), 2, "panic")
+
+    def test_triple_fault_of_many_cpus(self):
+        """What follows is long; the line itself comes in pieces, behind much else."""
+        scenario = "say(b'bye'); log('x' * 2000000); sys.stderr.write('Tri'); sys.stderr.flush()\n" \
+                   "time.sleep(0.1); log('ple fault'); log('y' * 2000000)\n"
+        result = self.emulate("log('')\n" + scenario.replace("'x' * 2000000", "'x\\n' * 1000000"))
+        self.check(result, 2, "panic")
+        self.assertIn("emulate: Triple fault\nyyy", result.errors)
+
+    def test_emulator_ends(self):
+        result = self.emulate("log('no such model'); sys.exit(1)\n", connect=False)
+        self.check(result, 2, "panic")
+        self.assertIn("no such model\nQEMU ended with status 1", result.errors)
+        self.check(self.emulate("log('qemu: terminating on signal 15 from pid 1'); sys.exit(0)\n"),
+                   2, "panic")
+
+    def test_timeout(self):
+        self.check(self.emulate(HANG, "--timeout", "0.7"), 1, "timeout")
+
+    def test_options_reach_the_machine(self):
+        scenario = "say(config.encode(), b'.')\n" + HANG
+        for arguments, wanted in (
+                ((), "-cpu max -smp 2 -m 1024 "),
+                (("--cpus=3", "--memory", "640", "--cpu-model", "EPYC-Rome-v2"),
+                 "-cpu EPYC-Rome-v2 -smp 3 -m 640 "),
+                (("--icount", "7"), "-cpu max,-x2apic.*-icount shift=7,sleep=off")):
+            self.check(self.emulate(scenario, *arguments, "--until", wanted), 0, "matched")
+
+    def test_variables_are_a_private_copy(self):
+        scenario = "open('variables.fd', 'r+').write('x'); say(b'written')\n" + HANG
+        self.check(self.emulate(scenario, "--until", "written"), 0, "matched")
+
+    def test_extra_arguments(self):
+        """From Python, as tests that look at the screen do."""
+        self.image.write_text("line = connect()\nsay(config.encode())\n" + HANG)
+        options = emulate.Options()
+        options.platform, options.image = platforms.PLATFORMS[self.platform], self.image
+        options.extra = ("-vga", "std", "-qmp", "unix:qmp,server=on,wait=off")
+        path = os.environ["PATH"]
+        os.environ["PATH"] = self.environment["PATH"]
+        try:
+            with emulate.Machine(options) as machine:
+                machine.accept()
+                text = b""
+                while not text.endswith(b"wait=off"):
+                    text += machine.read()
+        finally:
+            os.environ["PATH"] = path
+        self.assertIn(b" -vga std -qmp unix:qmp,", text)
+
+    def test_nothing_is_left(self):
+        self.check_signals()
+        self.check_killed_hard()
+
+
+class Works(platforms.Emulator):
+    def lacks(self):
+        return None
+
+
+class Lacks(platforms.Emulator):
+    def lacks(self):
+        return "not here"
+
+
+class ChoiceTest(unittest.TestCase):
+    def choose(self, kvm, extensions=("VT-x", "AMD-V"), qemu=Works):
+        return fastest({"qemu-kvm": kvm, "qemu-svm": qemu("AMD-V", ""),
+                        "bochs-vmx": Works("VT-x", ""), "bochs-svm": Works("AMD-V", "")}, extensions)
+
+    def test_order(self):
+        self.assertEqual(self.choose(Works("VT-x", "")), ("qemu-kvm", ""))
+        self.assertEqual(self.choose(Lacks("VT-x", "")), ("qemu-svm", "qemu-kvm: not here"))
+        self.assertEqual(self.choose(Lacks("VT-x", ""), qemu=Lacks),
+                         ("bochs-vmx", "qemu-kvm: not here; qemu-svm: not here"))
+
+    def test_an_extension_that_is_not_supported_is_not_chosen(self):
+        name, reasons = self.choose(Works("AMD-V", ""), extensions=("VT-x",))
+        self.assertEqual(name, "bochs-vmx")
+        self.assertEqual(reasons.count("AMD-V is not supported yet"), 2)
+
+    def test_nothing_works(self):
+        nothing = {name: Lacks("VT-x", "") for name in platforms.BY_SPEED}
+        with self.assertRaisesRegex(EmulatorError, "bochs-vmx: not here"):
+            fastest(nothing)
+
+
+class KvmTest(unittest.TestCase):
+    """Where KVM cannot be used, the reason is named; most machines that run this are such."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        (self.directory / "kvm").write_text("")
+        self.version = Kvm.API_VERSION
+        self.enterContext(unittest.mock.patch.object(platforms.fcntl, "ioctl",
+                                                     lambda *_: self.version))
+
+    def lacks(self, flags, **nested):
+        (self.directory / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags} sse\n")
+        for module, value in nested.items():
+            path = self.directory / module / "parameters" / "nested"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(value + "\n")
+        kvm = Kvm(str(self.directory / "kvm"), str(self.directory / "cpuinfo"), str(self.directory))
+        self.extension = kvm.extension
+        try:
+            kvm.require_kvm()
+        except EmulatorError as e:
+            return str(e)
+        return None
+
+    def test_usable(self):
+        for flags, module, value in (("vmx", "kvm_intel", "Y"), ("svm", "kvm_amd", "1")):
+            self.assertIsNone(self.lacks(flags, **{module: value}))
+            self.assertEqual(self.extension, "VT-x" if flags == "vmx" else "AMD-V")
+
+    def test_not_usable(self):
+        self.assertIn("neither VT-x nor AMD-V", self.lacks("vmxnot", kvm_intel="Y"))
+        self.assertIn("modprobe kvm_amd nested=1", self.lacks("svm", kvm_intel="Y"))
+        self.assertIn("modprobe kvm_amd nested=1", self.lacks("svm", kvm_amd="0"))
+        self.version = 11
+        self.assertIn("version 11", self.lacks("vmx", kvm_intel="Y"))
+        (self.directory / "kvm").unlink()
+        self.assertIn("No such file", self.lacks("vmx", kvm_intel="Y"))
+
+    def test_asked_from_the_shell(self):
+        run = subprocess.run([EMULATE, "--available", "qemu-kvm"], capture_output=True, text=True,
+                             check=False)
+        reason = platforms.PLATFORMS["qemu-kvm"].lacks()
+        self.assertEqual(run.returncode, 2 if reason else 0)
+        self.assertEqual(run.stdout, f"{reason}\n" if reason else "")
+
+    def test_triple_fault(self):
+        kvm = Kvm()
+        exits = [f"7@1700000000.1:kvm_run_exit cpu_index 0, reason {n}" for n in (2, 6, 18, 2)]
+        self.assertEqual(kvm.verdict("", "\n".join(exits), 0), ("poweroff", ""))
+        exits.insert(2, exits[0].replace("reason 2", "reason 8"))
+        word, shown = kvm.verdict("", "\n".join(exits + ["CPU Reset (CPU 0)"]), 0)
+        self.assertEqual((word, shown), ("panic", exits[2] + "\nCPU Reset (CPU 0)"))
 
 
 def main():
