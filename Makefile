@@ -231,7 +231,7 @@ $(TOOL): tools/bulkhead.c $(wildcard hv/config/*.[ch]) hv/lib/fmt.c $(FLAGS_STAM
 DEPS  := tools/deps.sh
 GOALS := $(or $(MAKECMDGOALS),all)
 NEEDS := $(if $(filter test check unit boot-test bench mutants fuzz format,$(GOALS)),test,$(if \
-         $(filter run,$(GOALS)),run,$(if $(filter-out clean help,$(GOALS)),build)))
+         $(filter debug,$(GOALS)),debug,$(if $(filter run,$(GOALS)),run,$(if $(filter-out clean help,$(GOALS)),build))))
 NEEDS += $(if $(NEEDS),$(if $(findstring clang,$(CC)),clang))
 ifneq ($(strip $(NEEDS)),)
 ifneq ($(shell $(DEPS) $(NEEDS) >&2 && echo ready),ready)
@@ -255,8 +255,15 @@ PLATFORM := fastest
 run: demo-image
 	tools/emulate $(PLATFORM) $(BUILD)/demo.img --timeout 0
 
+# Waits for gdb at its first instruction; docs/debugging.md.
+.PHONY: debug
+debug: demo-image
+	tools/debug.py $(BUILD)/demo.img $(filter qemu-%,$(PLATFORM))
+
+# BOOT="--platform qemu-svm --only 'payloads-*'" for some.
+BOOT :=
 boot-test: $(EFI) $(TOOL) $(GUEST_BINS)
-	$(Q)$(PYTHON) tests/boot/run.py
+	$(Q)$(PYTHON) tests/boot/run.py $(BOOT)
 
 # All parts run even when one fails; each ends with its own summary line.
 test:
@@ -270,10 +277,11 @@ clean:
 help:
 	@echo "make              build BOOTX64.EFI and the payload guests"
 	@echo "make run          build a demo image (Debian Linux + a second guest) and boot it (PLATFORM=name)"
+	@echo "make debug        the same in QEMU, under gdb"
 	@echo "make test         check + unit + boot-test"
 	@echo "make check        static checks: layers, purity, licences, formatting"
 	@echo "make unit         host tests under sanitizers (TEST=name for one)"
-	@echo "make boot-test    emulator tests"
+	@echo "make boot-test    emulator tests (BOOT=\"--platform qemu-svm\" for some)"
 	@echo "make image CONFIG=bulkhead.toml IMAGE=out.img   bootable disk image"
 	@echo "make bench        figures: build/bench.json and a table (docs/bench.md)"
 	@echo "make mutants      plant known defects and see the tests catch them"

@@ -4,6 +4,7 @@
 A platform knows how to start its emulator and how to read what became of it, nothing else: the
 process, the console and the private copy of the image (disk.img) belong to tools/emulate. It has
   max_cpus, extension      what tests and people choose by; extension: "VT-x" or "AMD-V"
+  offers                   the options that not every emulator has
   lacks()                  why it does not work here, or None
   prepare(dir, port, o)    write its files into `dir`; the command, whose console connects to `port`
   lost                     matches the emulator's output when the machine is beyond help, or None
@@ -49,7 +50,7 @@ def read_text(path):
 class Emulator:
     """What the emulators have in common."""
     lost = None
-    counts_instructions = False  # --icount
+    offers = frozenset()
 
     def __init__(self, extension, model):
         self.extension = extension
@@ -151,7 +152,7 @@ class Qemu(Emulator):
     """
     max_cpus = 255
     accelerator = "tcg"
-    counts_instructions = True
+    offers = frozenset(("icount", "gdb"))
     log = ("-d", "cpu_reset")
     lost = re.compile(r"^Triple fault\b|\bterminating on signal \d+", re.MULTILINE)
     noise = re.compile(r"(?!)")
@@ -169,11 +170,13 @@ class Qemu(Emulator):
     def prepare(self, directory, port, options):
         parts = self.parts()
         shutil.copyfile(parts["variables"], os.path.join(directory, "variables.fd"))
-        model, counting = options.cpu_model or self.model, []
+        model, more = options.cpu_model or self.model, list(options.extra)
         if options.icount is not None:
             # Reading the clock by an MSR is not foreseen there: QEMU 10 ends with "Bad icount read".
             model += ",-x2apic,-tsc-deadline"
-            counting = ["-icount", f"shift={options.icount},sleep=off"]
+            more += ["-icount", f"shift={options.icount},sleep=off"]
+        if options.gdb is not None:
+            more += ["-S", "-gdb", f"unix:{options.gdb.replace(',', ',,')},server=on,wait=off"]
         return [
             parts["program"], "-nodefaults", "-no-user-config", "-display", "none",
             "-machine", f"q35,accel={self.accelerator}", "-cpu", model,
@@ -184,7 +187,7 @@ class Qemu(Emulator):
             "-device", "virtio-blk-pci,drive=disk,bootindex=0",
             "-chardev", f"socket,id=console,host=127.0.0.1,port={port}",
             "-serial", "chardev:console",
-            "-rtc", "base=2023-11-14T22:13:20,clock=vm", *self.log, *counting, *options.extra,
+            "-rtc", "base=2023-11-14T22:13:20,clock=vm", *self.log, *more,
         ]
 
     def verdict(self, _directory, output, status):
@@ -204,7 +207,7 @@ class Kvm(Qemu):
     8 shutdown (a triple fault), 9 failed entry, 17 internal error.
     """
     accelerator = "kvm"
-    counts_instructions = False
+    offers = frozenset(("gdb",))
     log = ("-d", "cpu_reset", "-trace", "kvm_run_exit")
     lost = re.compile(r"kvm_run_exit cpu_index \d+, reason (?:8|9|17)$|" + Qemu.lost.pattern,
                       re.MULTILINE)
