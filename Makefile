@@ -149,9 +149,15 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/host/libpure.a $(FLAGS_STAMP)
 	@mkdir -p $(@D)
 	$(Q)$(HOST_CC) $(HOST_CFLAGS) -MMD -MP -MF $@.d $< $(BUILD)/host/libpure.a -lcmocka -o $@
 
+# The decoder against an independent disassembler: a fixed set of instructions here, others in `make fuzz`.
+EMUL_DIFF := $(BUILD)/unit/emul_diff
+$(EMUL_DIFF): $(wildcard tests/fuzz/emul_diff*.[ch]) $(BUILD)/host/libpure.a $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) $(filter %.c %.a,$^) -lZydis -o $@
+
 TEST :=
 .PHONY: unit
-unit: $(if $(TEST),$(BUILD)/unit/$(TEST),$(UNIT_BINS))
+unit: $(if $(TEST),$(BUILD)/unit/$(TEST),$(UNIT_BINS) $(EMUL_DIFF))
 	$(Q)$(PYTHON) tests/tools/run_unit.py $^
 
 # ---- Static checks ----------------------------------------------------------------------------------
@@ -192,11 +198,8 @@ $(BUILD)/fuzz/libpure.a: $(FUZZ_OBJS)
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/fuzz/libpure.a
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d $< $(BUILD)/fuzz/libpure.a -o $@
 
-$(BUILD)/fuzz/emul_diff: tests/fuzz/emul_diff.c $(BUILD)/host/libpure.a
-	@mkdir -p $(@D)
-	$(Q)$(HOST_CC) $(HOST_CFLAGS) -MMD -MP -MF $@.d $< $(BUILD)/host/libpure.a -lZydis -o $@
-
-fuzz: $(if $(FUZZ),$(BUILD)/fuzz/$(FUZZ),$(FUZZ_BINS) $(BUILD)/fuzz/emul_diff)
+FUZZ_ALL := $(FUZZ_BINS) $(EMUL_DIFF)
+fuzz: $(if $(FUZZ),$(or $(filter %/$(FUZZ),$(FUZZ_ALL)),$(BUILD)/fuzz/$(FUZZ)),$(FUZZ_ALL))
 	$(Q)$(PYTHON) tests/tools/fuzz.py --seconds $(FUZZ_SECONDS) $^
 
 # ---- Figures ----------------------------------------------------------------------------------------

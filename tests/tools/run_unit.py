@@ -1,9 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run cmocka programs one by one, a line each, the output of those that fail, and a summary."""
+"""Run test programs one by one, a line each, the output of those that fail, and a summary.
+
+test_NAME is a cmocka program. Any other compares many things and prints first how many.
+"""
 import os
+import re
 import subprocess
 import sys
 import time
+
+
+
+def work_done(program, output):
+    """(how much was tried, of what)"""
+    if os.path.basename(program).startswith("test_"):
+        return output.count("[ RUN      ]"), "tests"
+    found = re.search(r"^(\d+) ", output, re.MULTILINE)
+    return int(found.group(1)) if found else 0, "comparisons"
+
 
 failed = []
 for program in sys.argv[1:]:
@@ -15,10 +29,10 @@ for program in sys.argv[1:]:
     except subprocess.TimeoutExpired as e:
         output, good = f"no end within {e.timeout} s\n", False
     # A program that ran no test proves nothing.
-    ran = output.count("[ RUN      ]")
+    ran, what = work_done(program, output)
     good = good and ran > 0
     print(f"unit {os.path.basename(program):32} {'ok' if good else 'FAILED'}"
-          f" ({ran} tests, {time.monotonic() - start:.1f} s)", flush=True)
+          f" ({ran} {what}, {time.monotonic() - start:.1f} s)", flush=True)
     if not good:
         failed.append(program)
         print(output)

@@ -205,6 +205,17 @@ static const struct intercept_case intercepts[] = {
 	{EMUL_INTERCEPT_INVLPG, 8, 5, {0x42, 0x0f, 0x01, 0x3c, 0x38}, 7, 4, 0, 4},
 	{EMUL_INTERCEPT_INVLPG, 8, 0, {0x0f, 0x01, 0xf8}, 0, 0, 0, 4}, /* SWAPGS */
 	{EMUL_INTERCEPT_LMSW, 4, 3, {0x0f, 0x01, 0xf2}, 6, 2, 0, 4},
+	{EMUL_INTERCEPT_LMSW, 8, 4, {0x41, 0x0f, 0x01, 0xf2}, 6, 10, 0, 4},
+	{EMUL_INTERCEPT_LMSW, 4, 0, {0x0f, 0x01, 0xe2}, 0, 0, 0, 4}, /* SMSW */
+	{EMUL_INTERCEPT_CLTS, 4, 3, {0x66, 0x0f, 0x06}, 0, 0, 0, 2},
+	{EMUL_INTERCEPT_MOV_TO_CR, 2, 3, {0x0f, 0x22, 0xc0}, 0, 0, 0, 2},
+	{EMUL_INTERCEPT_RDTSCP, 8, 3, {0x0f, 0x01, 0xf9}, 7, 1, 0, 4},
+	{EMUL_INTERCEPT_RDTSCP, 8, 0, {0x0f, 0x01, 0xfa}, 0, 0, 0, 4}, /* MONITORX */
+	{EMUL_INTERCEPT_MONITOR, 8, 4, {0x67, 0x0f, 0x01, 0xc8}, 1, 0, 0, 4},
+	{EMUL_INTERCEPT_ICEBP, 2, 2, {0x66, 0xf1}, 0, 0, 0, 4},
+	{EMUL_INTERCEPT_INT3, 4, 1, {0xcc}, 0, 0, 0, 4},
+	{EMUL_INTERCEPT_WBINVD, 8, 3, {0xf3, 0x0f, 0x09}, 0, 0, 0,
+		4}, /* WBNOINVD where it exists */
 };
 
 static void intercepted(void **state)
@@ -250,6 +261,55 @@ static void intercepted_memory(void **state)
 	assert_int_equal(out.mem.disp, 0x10);
 }
 
+static void intercepted_lmsw_memory(void **state)
+{
+	static const uint8_t legacy[] = {0x0f, 0x01, 0x76, 0xfe};                /* [bp - 2] */
+	static const uint8_t rip[] = {0x0f, 0x01, 0x35, 0x00, 0x01, 0x00, 0x00}; /* [rip + 100h] */
+	struct emul_intercept_insn out;
+
+	(void)state;
+	assert_int_equal(emul_decode_intercept(
+				 legacy, sizeof(legacy), EMUL_CODE16, EMUL_INTERCEPT_LMSW, &out),
+		EMUL_DECODE_OK);
+	assert_true(out.is_memory);
+	assert_int_equal(out.length, 4);
+	assert_int_equal(out.addr_size, 2);
+	assert_int_equal(out.segment, EMUL_SS);
+	assert_int_equal(out.mem.base, EMUL_RBP);
+	assert_int_equal(out.mem.disp, -2);
+
+	assert_int_equal(
+		emul_decode_intercept(rip, sizeof(rip), EMUL_CODE64, EMUL_INTERCEPT_LMSW, &out),
+		EMUL_DECODE_OK);
+	assert_int_equal(out.length, 7);
+	assert_true(out.mem.rip_relative);
+	assert_int_equal(out.mem.disp, 0x100);
+}
+
+/* Without decode assists a string port exit gives neither address size nor segment. */
+static void intercepted_string_port(void **state)
+{
+	static const uint8_t outs[] = {0xf2, 0x67, 0x2e, 0x66, 0x6f};
+	static const uint8_t ins[] = {0x64, 0x6d};
+	struct emul_intercept_insn out;
+
+	(void)state;
+	assert_int_equal(
+		emul_decode_intercept(outs, sizeof(outs), EMUL_CODE32, EMUL_INTERCEPT_OUTS, &out),
+		EMUL_DECODE_OK);
+	assert_int_equal(out.length, 5);
+	assert_int_equal(out.op_size, 2);
+	assert_int_equal(out.addr_size, 2);
+	assert_int_equal(out.segment, EMUL_CS);
+	assert_int_equal(out.rep, EMUL_REP_NE);
+	assert_int_equal(
+		emul_decode_intercept(ins, sizeof(ins), EMUL_CODE64, EMUL_INTERCEPT_INS, &out),
+		EMUL_DECODE_OK);
+	assert_int_equal(out.op_size, 4);
+	assert_int_equal(out.addr_size, 8);
+	assert_int_equal(out.rep, EMUL_REP_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +319,8 @@ int main(void)
 		cmocka_unit_test(length_limit),
 		cmocka_unit_test(intercepted),
 		cmocka_unit_test(intercepted_memory),
+		cmocka_unit_test(intercepted_lmsw_memory),
+		cmocka_unit_test(intercepted_string_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

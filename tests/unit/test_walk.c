@@ -466,6 +466,90 @@ static void accessed_dirty(void **state)
 	assert_int_equal(get64(0x2000, 0), RIGHTS | PTE_PS | PTE_A | PTE_D);
 }
 
+/* Entries of 32-bit paging are four bytes wide, and so are the updates. */
+static void accessed_dirty_32bit(void **state)
+{
+	struct walk_env env = env_make(CR4_PSE, 0);
+	struct walk_out out;
+
+	(void)state;
+	env.cmpxchg = ram_cmpxchg;
+	put32(ROOT, 0, 0x2000 | RIGHTS);
+	put32(ROOT, 1, 0x12400000 | RIGHTS | PTE_PS);
+	put32(0x2000, 0, 0x7000 | RIGHTS);
+	put32(0x2000, 1, 0x8000 | RIGHTS);
+	assert_int_equal(walk_translate(&env, 0, WALK_WRITE, &out), 0);
+	assert_int_equal(
+		get64(ROOT, 0), (0x12400000ull | RIGHTS | PTE_PS) << 32 | 0x2000 | RIGHTS | PTE_A);
+	assert_int_equal(
+		get64(0x2000, 0), (0x8000ull | RIGHTS) << 32 | 0x7000 | RIGHTS | PTE_A | PTE_D);
+	assert_int_equal(walk_translate(&env, 0x400000, WALK_WRITE, &out), 0);
+	assert_int_equal(get64(ROOT, 0) >> 32, 0x12400000 | RIGHTS | PTE_PS | PTE_A | PTE_D);
+	assert_int_equal(cmpxchg_calls, 3);
+}
+
+static void accessed_dirty_five_level(void **state)
+{
+	struct walk_env env = env_make(LONG_CR4 | CR4_LA57, LONG_EFER);
+	struct walk_out out;
+
+	(void)state;
+	env.cmpxchg = ram_cmpxchg;
+	for (unsigned level = 0; level < 5; level++)
+		put64(ROOT + level * 0x1000, 0, (ROOT + (level + 1) * 0x1000) | RIGHTS);
+	assert_int_equal(walk_translate(&env, 0, WALK_WRITE, &out), 0);
+	assert_int_equal(cmpxchg_calls, 5);
+	for (unsigned level = 0; level < 5; level++)
+		assert_int_equal(get64(ROOT + level * 0x1000, 0) & (PTE_A | PTE_D),
+			level == 4 ? PTE_A | PTE_D : PTE_A);
+
+	put64(ROOT, 0, 0x2000 | RIGHTS | PTE_PS); /* no level above the third has large pages */
+	assert_int_equal(walk_translate(&env, 0, 0, &out), E_FAULT);
+	assert_int_equal(out.error_code, PF_ERR_P | PF_ERR_RSVD);
+	put64(ROOT, 0, 0x2000 | RIGHTS);
+	put64(0x2000, 0, 0x3000 | RIGHTS | PTE_PS);
+	assert_int_equal(walk_translate(&env, 0, 0, &out), E_FAULT);
+	put64(0x2000, 0, 0x3000 | RIGHTS);
+	put64(0x3000, 0, 0x7640000000 | RIGHTS | PTE_PS);
+	assert_int_equal(walk_translate(&env, 0x12345678, 0, &out), 0);
+	assert_int_equal(out.gpa, 0x7652345678);
+	assert_int_equal(out.page_size, GIB(1));
+}
+
+/* The rights of the two short modes; the root of PAE has none to give or take. */
+static void rights_of_short_modes(void **state)
+{
+	struct walk_env env = env_make(CR4_PAE, EFER_NXE);
+	struct walk_out out;
+
+	(void)state;
+	put64(ROOT, 0, 0x2000 | PTE_P);
+	put64(0x2000, 0, 0x3000 | RIGHTS);
+	put64(0x3000, 0, 0x7000 | PTE_P | PTE_U | PTE_NX);
+	assert_int_equal(walk_translate(&env, 0, WALK_USER, &out), 0);
+	assert_int_equal(walk_translate(&env, 0, WALK_USER | WALK_WRITE, &out), E_FAULT);
+	assert_int_equal(out.error_code, PF_ERR_P | PF_ERR_W | PF_ERR_U);
+	assert_int_equal(walk_translate(&env, 0, WALK_FETCH, &out), E_FAULT);
+	assert_int_equal(out.error_code, PF_ERR_P | PF_ERR_I);
+	put64(0x2000, 0, 0x3000 | PTE_P | PTE_W);
+	assert_int_equal(walk_translate(&env, 0, WALK_USER, &out), E_FAULT);
+	assert_int_equal(out.error_code, PF_ERR_P | PF_ERR_U);
+	env.efer = 0; /* then the bit is reserved */
+	assert_int_equal(walk_translate(&env, 0, 0, &out), E_FAULT);
+	assert_int_equal(out.error_code, PF_ERR_P | PF_ERR_RSVD);
+
+	env = env_make(0, 0);
+	put32(ROOT, 0, 0x2000 | PTE_P | PTE_U);
+	put32(0x2000, 0, 0x7000 | RIGHTS);
+	assert_int_equal(walk_translate(&env, 0, WALK_USER | WALK_FETCH, &out), 0);
+	assert_int_equal(walk_translate(&env, 0, WALK_WRITE, &out), E_FAULT);
+	assert_int_equal(out.error_code, PF_ERR_P | PF_ERR_W);
+	env.cr0 &= ~CR0_WP;
+	assert_int_equal(walk_translate(&env, 0, WALK_WRITE, &out), 0);
+	assert_int_equal(walk_translate(&env, 0, WALK_USER | WALK_WRITE, &out), E_FAULT);
+	assert_int_equal(out.error_code, PF_ERR_P | PF_ERR_W | PF_ERR_U);
+}
+
 static void unreachable_tables(void **state)
 {
 	struct walk_env env = env_make(LONG_CR4, LONG_EFER);
@@ -508,6 +592,9 @@ int main(void)
 		cmocka_unit_test(reserved),
 		cmocka_unit_test(protection_keys),
 		cmocka_unit_test(accessed_dirty),
+		cmocka_unit_test(accessed_dirty_32bit),
+		cmocka_unit_test(accessed_dirty_five_level),
+		cmocka_unit_test(rights_of_short_modes),
 		cmocka_unit_test(unreachable_tables),
 		cmocka_unit_test(canonical),
 	};

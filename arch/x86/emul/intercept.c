@@ -111,7 +111,7 @@ static bool take_modrm(struct decode_cursor *c, const struct decode_prefixes *p,
 	out->is_memory = m.is_memory;
 	out->mem = m.mem;
 	out->segment = decode_segment(p, m.segment);
-	/* APM vol. 3, MOV CRn: outside 64-bit mode LOCK MOV CR0 reaches CR8. */
+	/* APM vol. 3, MOV CRn: LOCK stands for the fourth bit of the number, without REX too. */
 	if ((row->flags & FLAG_REG) && p->lock && !(row->opcode & 1))
 		out->reg |= 8;
 	return true;
