@@ -110,6 +110,21 @@ static uint64_t wanted_cr4(void)
 	return cr4;
 }
 
+/*
+ * AMD's LFENCE waits for everything before it only with this bit (APM vol. 3, LFENCE), and guests
+ * are told that it does. CPUs that have no such register need none.
+ */
+static void make_lfence_serialize(void)
+{
+	struct cpuid_regs vendor = cpuid(CPUID_LEAF_VENDOR, 0);
+	uint64_t value;
+
+	if (vendor.ecx != CPUID_VENDOR_AMD_ECX && vendor.ecx != CPUID_VENDOR_HYGON_ECX)
+		return;
+	if (rdmsr_safe(MSR_AMD_DE_CFG, &value) == OK)
+		(void)!wrmsr_safe(MSR_AMD_DE_CFG, value | DE_CFG_LFENCE_SERIALIZES);
+}
+
 void cpu_set_control(void)
 {
 	uint64_t cr4 = wanted_cr4() | (read_cr4() & CR4_VMXE);
@@ -120,4 +135,5 @@ void cpu_set_control(void)
 	wrmsr(MSR_IA32_PAT, HOST_PAT);
 	write_cr4(cr4 & ~CR4_PGE);
 	write_cr4(cr4);
+	make_lfence_serialize();
 }

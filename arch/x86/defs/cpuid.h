@@ -21,7 +21,18 @@
 #define CPUID_LEAF_POWER     0x80000007u
 #define CPUID_LEAF_ADDRESS   0x80000008u
 
+/* AMD's own (APM vol. 3, appendix E) */
+#define CPUID_LEAF_AMD_SVM      0x8000000au
+#define CPUID_LEAF_AMD_TLB1G    0x80000019u
+#define CPUID_LEAF_AMD_PERF     0x8000001au
+#define CPUID_LEAF_AMD_CACHE    0x8000001du
+#define CPUID_LEAF_AMD_TOPOLOGY 0x8000001eu
+#define CPUID_LEAF_AMD_EXT2     0x80000021u
+
 #define CPUID_VENDOR_INTEL_ECX 0x6c65746eu /* "ntel" */
+#define CPUID_VENDOR_AMD_ECX   0x444d4163u /* "cAMD" */
+#define CPUID_VENDOR_HYGON_EBX 0x6f677948u /* "Hygo" */
+#define CPUID_VENDOR_HYGON_ECX 0x656e6975u /* "uine" */
 
 #define CPUID_1_ECX_SSE3         (1u << 0)
 #define CPUID_1_ECX_PCLMULQDQ    (1u << 1)
@@ -148,19 +159,72 @@
 #define CPUID_D_1_EAX_XSAVES   (1u << 3)
 #define CPUID_D_1_EAX_XFD      (1u << 4)
 
-#define CPUID_EXT1_ECX_LAHF     (1u << 0)
-#define CPUID_EXT1_ECX_SVM      (1u << 2)
-#define CPUID_EXT1_ECX_SKINIT   (1u << 12)
-#define CPUID_EXT1_ECX_WDT      (1u << 13)
-#define CPUID_EXT1_ECX_TOPOEXT  (1u << 22)
-#define CPUID_EXT1_ECX_MONITORX (1u << 29)
+#define CPUID_EXT1_ECX_LAHF          (1u << 0)
+#define CPUID_EXT1_ECX_CMP_LEGACY    (1u << 1)
+#define CPUID_EXT1_ECX_SVM           (1u << 2)
+#define CPUID_EXT1_ECX_EXTAPIC       (1u << 3)
+#define CPUID_EXT1_ECX_CR8_LEGACY    (1u << 4)
+#define CPUID_EXT1_ECX_OSVW          (1u << 9)
+#define CPUID_EXT1_ECX_IBS           (1u << 10)
+#define CPUID_EXT1_ECX_SKINIT        (1u << 12)
+#define CPUID_EXT1_ECX_WDT           (1u << 13)
+#define CPUID_EXT1_ECX_LWP           (1u << 15)
+#define CPUID_EXT1_ECX_TCE           (1u << 17)
+#define CPUID_EXT1_ECX_NODEID        (1u << 19)
+#define CPUID_EXT1_ECX_TOPOEXT       (1u << 22)
+#define CPUID_EXT1_ECX_PERFCTR_CORE  (1u << 23)
+#define CPUID_EXT1_ECX_PERFCTR_NB    (1u << 24)
+#define CPUID_EXT1_ECX_DATA_BP       (1u << 26)
+#define CPUID_EXT1_ECX_PERF_TSC      (1u << 27)
+#define CPUID_EXT1_ECX_PERFCTR_LLC   (1u << 28)
+#define CPUID_EXT1_ECX_MONITORX      (1u << 29)
+#define CPUID_EXT1_ECX_ADDR_MASK_EXT (1u << 30)
 
 #define CPUID_EXT1_EDX_SYSCALL (1u << 11)
 #define CPUID_EXT1_EDX_NX      (1u << 20)
+#define CPUID_EXT1_EDX_FFXSR   (1u << 25)
 #define CPUID_EXT1_EDX_PAGE1GB (1u << 26)
 #define CPUID_EXT1_EDX_RDTSCP  (1u << 27)
 #define CPUID_EXT1_EDX_LM      (1u << 29)
+/* AMD repeats these bits of leaf 1 here */
+#define CPUID_EXT1_EDX_ALIASES 0x0183f3ffu
 
 #define CPUID_EXT7_EDX_INVARIANT_TSC (1u << 8)
+
+#define CPUID_EXT8_EBX_CLZERO     (1u << 0)
+#define CPUID_EXT8_EBX_IRPERF     (1u << 1)
+#define CPUID_EXT8_EBX_XSAVEERPTR (1u << 2)
+#define CPUID_EXT8_EBX_INVLPGB    (1u << 3)
+#define CPUID_EXT8_EBX_RDPRU      (1u << 4)
+#define CPUID_EXT8_EBX_MCOMMIT    (1u << 8)
+#define CPUID_EXT8_EBX_WBNOINVD   (1u << 9)
+#define CPUID_EXT8_EBX_IBPB       (1u << 12)
+#define CPUID_EXT8_EBX_IBRS       (1u << 14)
+#define CPUID_EXT8_EBX_STIBP      (1u << 15)
+#define CPUID_EXT8_EBX_NO_LMSLE   (1u << 20)
+#define CPUID_EXT8_EBX_PPIN       (1u << 23)
+#define CPUID_EXT8_EBX_SSBD       (1u << 24)
+#define CPUID_EXT8_EBX_VIRT_SSBD  (1u << 25)
+#define CPUID_EXT8_EBX_SSB_NO     (1u << 26)
+#define CPUID_EXT8_EBX_CPPC       (1u << 27)
+#define CPUID_EXT8_EBX_BTC_NO     (1u << 29)
+#define CPUID_EXT8_ECX_COUNT_MASK 0xffu
+#define CPUID_EXT8_ECX_BITS_SHIFT 12
+
+#define CPUID_EXT21_EAX_NO_NESTED_DATA_BP (1u << 0)
+#define CPUID_EXT21_EAX_BASE_WRITE_NS     (1u << 1)
+#define CPUID_EXT21_EAX_LFENCE_SERIALIZES (1u << 2)
+#define CPUID_EXT21_EAX_SMM_PGCFG_LOCK    (1u << 3)
+#define CPUID_EXT21_EAX_VERW_CLEAR        (1u << 5)
+#define CPUID_EXT21_EAX_NULL_CLEARS_BASE  (1u << 6)
+#define CPUID_EXT21_EAX_UAI               (1u << 7)
+#define CPUID_EXT21_EAX_AUTO_IBRS         (1u << 8)
+#define CPUID_EXT21_EAX_NO_SMM_CTL        (1u << 9)
+#define CPUID_EXT21_EAX_FSRS              (1u << 10)
+#define CPUID_EXT21_EAX_FSRC              (1u << 11)
+#define CPUID_EXT21_EAX_PREFETCH_CTL      (1u << 13)
+#define CPUID_EXT21_EAX_CPUID_USER_DIS    (1u << 17)
+#define CPUID_EXT21_EAX_SRSO_NO           (1u << 29)
+#define CPUID_EXT21_EAX_SRSO_UK_NO        (1u << 30)
 
 #endif

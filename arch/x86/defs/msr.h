@@ -60,11 +60,45 @@
 #define MSR_IA32_KERNEL_GS_BASE 0xc0000102u
 #define MSR_IA32_TSC_AUX        0xc0000103u
 
-/* AMD */
-#define MSR_SYSCFG          0xc0010010u
-#define MSR_HWCR            0xc0010015u
-#define MSR_AMD_PATCH_LEVEL 0x0000008bu
-#define MSR_TOP_MEM2        0xc001001du
+/* AMD (APM vol. 2, appendix A; the rest from the BKDGs and PPRs of the families that have them) */
+#define MSR_AMD_PATCH_LEVEL  0x0000008bu
+#define MSR_AMD_BR_FROM      0x000001dbu /* last branch, last exception: to 1DEh */
+#define MSR_AMD_INT_TO       0x000001deu
+#define MSR_PERF_EVT_SEL0    0xc0010000u /* four selectors, then four counters */
+#define MSR_PERF_CTR3        0xc0010007u
+#define MSR_SYSCFG           0xc0010010u
+#define MSR_HWCR             0xc0010015u
+#define MSR_IORR_BASE0       0xc0010016u /* two pairs */
+#define MSR_IORR_MASK1       0xc0010019u
+#define MSR_TOP_MEM          0xc001001au
+#define MSR_TOP_MEM2         0xc001001du
+#define MSR_NB_CFG           0xc001001fu
+#define MSR_PATCH_LOADER     0xc0010020u
+#define MSR_INT_PENDING      0xc0010055u
+#define MSR_MMIO_CONF_BASE   0xc0010058u
+#define MSR_PSTATE_CUR_LIMIT 0xc0010061u
+#define MSR_PSTATE_DEF7      0xc001006bu
+#define MSR_SMM_ADDR         0xc0010112u
+#define MSR_SMM_MASK         0xc0010113u
+#define MSR_OSVW_ID_LENGTH   0xc0010140u
+#define MSR_AMD_LS_CFG       0xc0011020u
+#define MSR_AMD_DC_CFG       0xc0011022u
+#define MSR_AMD_TW_CFG       0xc0011023u
+#define MSR_AMD_DE_CFG       0xc0011029u
+#define MSR_AMD_BU_CFG2      0xc001102au
+#define MSR_AMD_EX_CFG       0xc001102cu
+
+/* HWCR */
+#define HWCR_TLB_CACHE_DIS   (1ull << 3)
+#define HWCR_INVD_WBINVD     (1ull << 4)
+#define HWCR_FF_DIS          (1ull << 6)
+#define HWCR_IGNNE_EM        (1ull << 8)
+#define HWCR_MC_STATUS_WR_EN (1ull << 18)
+#define HWCR_TSC_FREQ_SEL    (1ull << 24)
+#define HWCR_CPB_DIS         (1ull << 25)
+
+/* DE_CFG */
+#define DE_CFG_LFENCE_SERIALIZES (1ull << 1)
 
 /* SYSCFG */
 #define SYSCFG_TOM2_EN       (1ull << 21)
@@ -89,6 +123,7 @@
 #define EFER_SVME  (1ull << 12)
 #define EFER_LMSLE (1ull << 13)
 #define EFER_FFXSR (1ull << 14)
+#define EFER_TCE   (1ull << 15)
 
 /* IA32_ARCH_CAPABILITIES */
 #define ARCH_CAP_RDCL_NO            (1ull << 0)

@@ -47,18 +47,25 @@ static void reset_debug_registers(void)
 	write_dr6(DR6_RESET);
 }
 
+/* A leaf, or zeroes where the CPU has no such leaf. */
+static struct cpuid_regs leaf_or_zero(uint32_t leaf)
+{
+	return leaf <= cpuid(leaf & CPUID_LEAF_EXT_MAX, 0).eax ? cpuid(leaf, 0)
+							       : (struct cpuid_regs){0};
+}
+
+/* What flushes is told in leaf 7 by Intel's CPUs, in the extended leaves by AMD's. */
 void switch_flush(void)
 {
-	struct cpuid_regs max = cpuid(0, 0), features;
+	struct cpuid_regs intel = leaf_or_zero(CPUID_LEAF_EXTENDED);
+	struct cpuid_regs amd8 = leaf_or_zero(CPUID_LEAF_ADDRESS);
+	struct cpuid_regs amd21 = leaf_or_zero(CPUID_LEAF_AMD_EXT2);
 
-	if (max.eax < CPUID_LEAF_EXTENDED)
-		return;
-	features = cpuid(CPUID_LEAF_EXTENDED, 0);
-	if (features.edx & CPUID_7_EDX_IBRS_IBPB)
+	if ((intel.edx & CPUID_7_EDX_IBRS_IBPB) || (amd8.ebx & CPUID_EXT8_EBX_IBPB))
 		(void)!wrmsr_safe(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
-	if (features.edx & CPUID_7_EDX_L1D_FLUSH)
+	if (intel.edx & CPUID_7_EDX_L1D_FLUSH)
 		(void)!wrmsr_safe(MSR_IA32_FLUSH_CMD, FLUSH_CMD_L1D);
-	if (features.edx & CPUID_7_EDX_MD_CLEAR)
+	if ((intel.edx & CPUID_7_EDX_MD_CLEAR) || (amd21.eax & CPUID_EXT21_EAX_VERW_CLEAR))
 		verw(0);
 }
 
