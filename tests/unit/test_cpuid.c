@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The CPUID of a guest: what is hidden, what is forced, sizes and topology, on an Intel-like and an
- * AMD-like host.
+ * The CPUID of a guest: what is hidden, what is forced, sizes and topology, on an Intel-like host.
+ * What only AMD has: test_cpuid_amd.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -161,38 +161,6 @@ static void vendor_extension_limits(void **state)
 	assert_false(leaf(0x80000001, 0)->edx & CPUID_EXT1_EDX_RDTSCP);
 	assert_false(leaf(7, 0)->ecx & CPUID_7_ECX_RDPID);
 	assert_false(leaf(7, 0)->ebx & CPUID_7_EBX_INVPCID);
-}
-
-static void amd(void **state)
-{
-	(void)state;
-	fake_cpuid_amd();
-	build();
-	assert_int_equal(leaf(0, 0)->ecx, 0x444d4163); /* AuthenticAMD */
-	assert_int_equal(leaf(0x80000000, 0)->ebx, 0x68747541);
-	assert_int_equal(leaf(0x80000001, 0)->ecx &
-				 (CPUID_EXT1_ECX_SVM | CPUID_EXT1_ECX_SKINIT | CPUID_EXT1_ECX_WDT |
-					 CPUID_EXT1_ECX_TOPOEXT | CPUID_EXT1_ECX_MONITORX |
-					 1u << 3 | 1u << 10 | 1u << 23 | 1u << 24 | 1u << 28),
-		0);
-	assert_true(leaf(0x80000001, 0)->ecx & CPUID_EXT1_ECX_LAHF);
-	assert_true(leaf(0x80000001, 0)->edx & CPUID_EXT1_EDX_SYSCALL);
-	assert_int_equal(leaf(1, 0)->ecx & CPUID_1_ECX_MONITOR, 0);
-	/* SVM, encryption, topology extension, IBS: nothing. */
-	assert_regs(leaf(0x8000000a, 0), 0, 0, 0, 0);
-	assert_regs(leaf(0x8000001b, 0), 0, 0, 0, 0);
-	assert_regs(leaf(0x8000001d, 0), 0, 0, 0, 0);
-	assert_regs(leaf(0x8000001f, 0), 0, 0, 0, 0);
-	assert_int_equal(leaf(0x80000007, 0)->edx, CPUID_EXT7_EDX_INVARIANT_TSC);
-	assert_int_equal(leaf(0x80000007, 0)->ebx, 0);
-	assert_int_equal(leaf(0x80000008, 0)->eax, 0x3030);
-	assert_int_equal(leaf(0x80000008, 0)->ebx, 0);
-	assert_int_equal(leaf(0x80000008, 0)->ecx, 0);
-	assert_int_equal(t.phys_bits, 48);
-	/* No frequency leaves: they would be Intel's. */
-	assert_int_equal(leaf(0, 0)->eax, 0xd);
-	assert_int_equal(leaf(0xd, 0)->eax, 0x207);
-	assert_int_equal(leaf(0xd, 0)->ecx, 0x988);
 }
 
 /* ---- Leaves that do not exist ---- */
@@ -444,7 +412,6 @@ int main(void)
 		TEST(shown),
 		TEST(forced),
 		TEST(vendor_extension_limits),
-		TEST(amd),
 		TEST(beyond_the_end_on_intel),
 		TEST(beyond_the_end_on_amd),
 		TEST(every_leaf_is_bounded),

@@ -3,12 +3,11 @@
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
+#include "arch/x86/policy/cpuid_priv.h"
 #include "hv/lib/string.h"
 
 #define LEAF_HYPERVISOR 0x40000000u
 #define LEAF_OWN        0x40000100u
-
-#define VENDOR_INTEL_ECX 0x6c65746eu /* "ntel" */
 
 /* XCR0 components a guest may use: x87, SSE, AVX, AVX-512 (three), PKRU. */
 #define XCR0_ALLOWED ((uint64_t)0x2e7)
@@ -56,8 +55,8 @@ static const struct feature_mask {
 	{CPUID_LEAF_EXT_FEAT, 0, ~0u, ~0u,
 		CPUID_EXT1_ECX_LAHF | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 |
 			1u << 16 | 1u << 21,
-		/* AMD repeats leaf 1's bits here; then SYSCALL, NX, MMXEXT, 1G pages, RDTSCP, LM */
-		0x0183f3ffu | CPUID_EXT1_EDX_SYSCALL | CPUID_EXT1_EDX_NX | 1u << 22 |
+		/* edx: bit 22 is MMXEXT */
+		CPUID_EXT1_EDX_ALIASES | CPUID_EXT1_EDX_SYSCALL | CPUID_EXT1_EDX_NX | 1u << 22 |
 			CPUID_EXT1_EDX_PAGE1GB | CPUID_EXT1_EDX_RDTSCP | CPUID_EXT1_EDX_LM},
 	{CPUID_LEAF_POWER, 0, 0, 0, 0, CPUID_EXT7_EDX_INVARIANT_TSC},
 };
@@ -105,14 +104,18 @@ unsigned cpuid_timer_shift(uint64_t tsc_hz)
 	return tsc_hz > UINT32_MAX ? 1 : 0;
 }
 
-/* Room for one more subleaf of `leaf`; the subleaves of a leaf are added together. */
-static struct cpuid_regs *add_subleaf(struct cpuid_table *t, uint32_t leaf)
+struct cpuid_regs *cpuid_add_subleaf(struct cpuid_table *t, uint8_t *first, uint8_t *count)
 {
 	if (t->sub_used >= CPUID_SUBLEAVES)
 		return &t->sub[CPUID_SUBLEAVES - 1];
-	if (t->count[leaf]++ == 0)
-		t->first[leaf] = t->sub_used;
+	if ((*count)++ == 0)
+		*first = t->sub_used;
 	return &t->sub[t->sub_used++];
+}
+
+static struct cpuid_regs *add_subleaf(struct cpuid_table *t, uint32_t leaf)
+{
+	return cpuid_add_subleaf(t, &t->first[leaf], &t->count[leaf]);
 }
 
 static struct cpuid_regs *leaf_entry(struct cpuid_table *t, uint32_t leaf)
@@ -133,7 +136,7 @@ static struct cpuid_regs masked(const struct cpuid_params *p, const struct featu
 	return r;
 }
 
-static unsigned bits_for(uint32_t count)
+unsigned cpuid_bits_for(uint32_t count)
 {
 	unsigned bits = 0;
 
@@ -147,7 +150,7 @@ static void build_features(struct cpuid_table *t, const struct cpuid_params *p)
 	struct cpuid_regs *f = &t->basic[CPUID_LEAF_FEATURES];
 	struct cpuid_regs *e = &t->extended[1];
 
-	f->ebx = (f->ebx & 0xff00) | p->apic_id << 24 | 1u << (bits_for(p->vcpu_count) + 16);
+	f->ebx = (f->ebx & 0xff00) | p->apic_id << 24 | 1u << (cpuid_bits_for(p->vcpu_count) + 16);
 	f->ecx |= CPUID_1_ECX_HYPERVISOR | CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE;
 	f->edx |= CPUID_1_EDX_APIC | (p->vcpu_count > 1 ? CPUID_1_EDX_HTT : 0);
 	if (!p->rdtscp) {
@@ -166,7 +169,7 @@ static void build_features(struct cpuid_table *t, const struct cpuid_params *p)
 /* Leaf 4: as the hardware, but one thread per core and vcpu_count cores share the last level. */
 static void build_caches(struct cpuid_table *t, const struct cpuid_params *p)
 {
-	uint32_t ids = 1u << bits_for(p->vcpu_count);
+	uint32_t ids = 1u << cpuid_bits_for(p->vcpu_count);
 
 	for (uint32_t i = 0; i < 8; i++) {
 		struct cpuid_regs r = p->host(p->ctx, CPUID_LEAF_CACHE, i);
@@ -184,7 +187,7 @@ static void build_topology(struct cpuid_table *t, const struct cpuid_params *p, 
 {
 	*add_subleaf(t, leaf) = (struct cpuid_regs){0, 1, 0x100, p->apic_id};
 	*add_subleaf(t, leaf) = (struct cpuid_regs){
-		bits_for(p->vcpu_count), p->vcpu_count, 0x201, p->apic_id};
+		cpuid_bits_for(p->vcpu_count), p->vcpu_count, 0x201, p->apic_id};
 	*add_subleaf(t, leaf) = (struct cpuid_regs){0, 0, 2, p->apic_id};
 }
 
@@ -246,9 +249,21 @@ static void build_hypervisor(struct cpuid_table *t)
 	set_text(&t->own, "BulkheadBulk");
 }
 
+/* EFER bits and the feature of leaf 8000_0001h without which setting one is #GP. */
+static const struct efer_rule {
+	uint64_t bits;
+	uint32_t ecx, edx;
+} efer_rules[] = {
+	{EFER_SCE, 0, CPUID_EXT1_EDX_SYSCALL},
+	{EFER_NXE, 0, CPUID_EXT1_EDX_NX},
+	{EFER_LME | EFER_LMA, 0, CPUID_EXT1_EDX_LM},
+	{EFER_FFXSR, 0, CPUID_EXT1_EDX_FFXSR},
+	{EFER_TCE, CPUID_EXT1_ECX_TCE, 0},
+};
+
 static void compute_allowed(struct cpuid_table *t, const struct cpuid_params *p)
 {
-	uint32_t edx = t->extended[1].edx;
+	const struct cpuid_regs *e = &t->extended[1];
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cr4_rules); i++) {
 		const struct cr4_rule *rule = &cr4_rules[i];
@@ -259,33 +274,68 @@ static void compute_allowed(struct cpuid_table *t, const struct cpuid_params *p)
 			t->cr4_allowed |= rule->bits;
 	}
 	t->cr4_allowed &= p->host_cr4;
-	t->efer_allowed = (edx & CPUID_EXT1_EDX_SYSCALL ? EFER_SCE : 0) |
-			  (edx & CPUID_EXT1_EDX_NX ? EFER_NXE : 0) |
-			  (edx & CPUID_EXT1_EDX_LM ? EFER_LME | EFER_LMA : 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(efer_rules); i++) {
+		if ((e->ecx & efer_rules[i].ecx) || (e->edx & efer_rules[i].edx))
+			t->efer_allowed |= efer_rules[i].bits;
+	}
+}
+
+static enum cpuid_vendor vendor_of(const struct cpuid_regs *r)
+{
+	if (r->ecx == CPUID_VENDOR_INTEL_ECX)
+		return CPUID_VENDOR_INTEL;
+	if (r->ecx == CPUID_VENDOR_AMD_ECX ||
+		(r->ebx == CPUID_VENDOR_HYGON_EBX && r->ecx == CPUID_VENDOR_HYGON_ECX))
+		return CPUID_VENDOR_AMD;
+	return CPUID_VENDOR_OTHER;
+}
+
+/* How far the leaves go. `host` and `host_extended`: how far the CPU's do. */
+static void set_limits(struct cpuid_table *t, uint32_t host, uint32_t host_extended)
+{
+	switch (t->vendor) {
+	case CPUID_VENDOR_INTEL:
+		/* The rate is ours to tell even where the part is too old to have the leaf. */
+		t->basic_max = CPUID_LEAF_FREQUENCY;
+		t->extended_max = MIN(host_extended, CPUID_LEAF_ADDRESS);
+		break;
+	case CPUID_VENDOR_AMD:
+		/* TSC_ADJUST and x2APIC are ours too, and with them the leaves that tell them. */
+		t->basic_max = MAX(MIN(host, CPUID_LEAF_XSAVE), CPUID_LEAF_TOPOLOGY);
+		t->extended_max = MIN(host_extended, CPUID_LEAF_AMD_EXT2);
+		break;
+	case CPUID_VENDOR_OTHER:
+		t->basic_max = MIN(host, CPUID_LEAF_XSAVE);
+		t->extended_max = MIN(host_extended, CPUID_LEAF_AMD_TLB1G);
+		break;
+	}
+}
+
+static void copy_leaves(struct cpuid_table *t, const struct cpuid_params *p, uint32_t basic_max,
+	uint32_t extended_max)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(masks); i++) {
+		bool there = masks[i].leaf <= basic_max ||
+			     (masks[i].leaf >= CPUID_LEAF_EXT_MAX && masks[i].leaf <= extended_max);
+
+		if (there && masks[i].subleaf == 0)
+			*leaf_entry(t, masks[i].leaf) = masked(p, &masks[i]);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++) {
+		if (passed[i] <= (passed[i] >= CPUID_LEAF_EXT_MAX ? extended_max : basic_max))
+			*leaf_entry(t, passed[i]) = p->host(p->ctx, passed[i], 0);
+	}
 }
 
 void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p)
 {
 	struct cpuid_regs vendor = p->host(p->ctx, 0, 0);
 	uint32_t extended = p->host(p->ctx, CPUID_LEAF_EXT_MAX, 0).eax;
-	bool intel = vendor.ecx == VENDOR_INTEL_ECX;
 
 	memset(t, 0, sizeof(*t));
-	t->basic_max = MIN(vendor.eax, intel ? CPUID_LEAF_FREQUENCY : CPUID_LEAF_XSAVE);
-	if (intel) /* the rate is ours to tell even where the part is too old to have the leaf */
-		t->basic_max = MAX(t->basic_max, CPUID_LEAF_FREQUENCY);
-	t->extended_max = MIN(extended, intel ? CPUID_LEAF_ADDRESS : 0x80000019u);
-	for (unsigned i = 0; i < ARRAY_SIZE(masks); i++) {
-		bool there = masks[i].leaf <= vendor.eax ||
-			     (masks[i].leaf >= CPUID_LEAF_EXT_MAX && masks[i].leaf <= extended);
-
-		if (there && masks[i].subleaf == 0)
-			*leaf_entry(t, masks[i].leaf) = masked(p, &masks[i]);
-	}
-	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++) {
-		if (passed[i] <= (passed[i] >= CPUID_LEAF_EXT_MAX ? extended : vendor.eax))
-			*leaf_entry(t, passed[i]) = p->host(p->ctx, passed[i], 0);
-	}
+	t->vendor = vendor_of(&vendor);
+	set_limits(t, vendor.eax, extended);
+	copy_leaves(t, p, vendor.eax, extended);
 	t->basic[0] = vendor;
 	t->basic[0].eax = t->basic_max;
 	t->extended[0] = (struct cpuid_regs){t->extended_max, vendor.ebx, vendor.ecx, vendor.edx};
@@ -299,8 +349,10 @@ void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p)
 		t->sub[t->first[CPUID_LEAF_XSAVE] + 1] = masked(p, &masks[2]);
 	else
 		t->basic[CPUID_LEAF_FEATURES].ecx &= ~CPUID_1_ECX_XSAVE;
-	if (intel)
+	if (t->vendor == CPUID_VENDOR_INTEL)
 		build_tsc(t, p);
+	if (t->vendor == CPUID_VENDOR_AMD)
+		cpuid_amd_build(t, p);
 	build_hypervisor(t);
 	compute_allowed(t, p);
 	cpuid_table_update(t, 0, 1, true);
@@ -318,6 +370,8 @@ void cpuid_table_update(struct cpuid_table *t, uint64_t cr4, uint64_t xcr0, bool
 
 	set_bit(&t->basic[CPUID_LEAF_FEATURES].ecx, CPUID_1_ECX_OSXSAVE, cr4 & CR4_OSXSAVE);
 	set_bit(&t->basic[CPUID_LEAF_FEATURES].edx, CPUID_1_EDX_APIC, apic_enabled);
+	if (t->vendor == CPUID_VENDOR_AMD) /* which repeats it */
+		set_bit(&t->extended[1].edx, CPUID_1_EDX_APIC, apic_enabled);
 	if (t->count[CPUID_LEAF_EXTENDED])
 		set_bit(&t->sub[t->first[CPUID_LEAF_EXTENDED]].ecx, CPUID_7_ECX_OSPKE,
 			cr4 & CR4_PKE);
@@ -340,13 +394,15 @@ const struct cpuid_regs *cpuid_table_find(
 			return &t->hypervisor[leaf - LEAF_HYPERVISOR];
 		return leaf == LEAF_OWN ? &t->own : &zero;
 	}
+	if (leaf == CPUID_LEAF_AMD_CACHE && t->amd_cache_count)
+		return subleaf < t->amd_cache_count ? &t->sub[t->amd_cache_first + subleaf] : &zero;
 	if (leaf >= CPUID_LEAF_EXT_MAX && leaf <= t->extended_max)
 		return &t->extended[(leaf - CPUID_LEAF_EXT_MAX) % CPUID_EXTENDED_LEAVES];
 	/*
 	 * Beyond the end Intel's CPUs answer as for the last basic leaf (SDM vol. 2, "CPUID"),
 	 * AMD's zero.
 	 */
-	if (leaf > t->basic_max && t->basic[0].ecx != VENDOR_INTEL_ECX)
+	if (leaf > t->basic_max && t->vendor != CPUID_VENDOR_INTEL)
 		return &zero;
 	if (leaf > t->basic_max)
 		leaf = t->basic_max;

@@ -12,10 +12,14 @@
 #include "hv/lib/types.h"
 
 #define CPUID_BASIC_LEAVES    0x20u
-#define CPUID_EXTENDED_LEAVES 0x20u
+#define CPUID_EXTENDED_LEAVES 0x22u
 #define CPUID_SUBLEAVES       40u
 
+/* Whose rules a guest's CPUID and MSRs follow: the CPU's. HygonGenuine counts as AMD. */
+enum cpuid_vendor { CPUID_VENDOR_OTHER, CPUID_VENDOR_INTEL, CPUID_VENDOR_AMD };
+
 struct cpuid_table {
+	enum cpuid_vendor vendor;
 	uint32_t basic_max, extended_max;
 	struct cpuid_regs basic[CPUID_BASIC_LEAVES];
 	struct cpuid_regs extended[CPUID_EXTENDED_LEAVES];
@@ -23,6 +27,7 @@ struct cpuid_table {
 	uint8_t first[CPUID_BASIC_LEAVES], count[CPUID_BASIC_LEAVES];
 	struct cpuid_regs sub[CPUID_SUBLEAVES];
 	uint8_t sub_used;
+	uint8_t amd_cache_first, amd_cache_count;  /* the same for leaf 8000_001Dh */
 	struct cpuid_regs hypervisor[2], own;      /* 4000_0000h, 4000_0001h; 4000_0100h */
 	uint32_t xsave_size[64], xsave_offset[64]; /* leaf Dh, component by component */
 	uint64_t xcr0_allowed;
