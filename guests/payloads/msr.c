@@ -12,20 +12,19 @@ PAYLOAD("msr");
 #define NON_CANONICAL 0x8000000000000000ull
 
 /* What a guest of Bulkhead finds at its start. */
-static const struct {
+struct found {
 	uint32_t msr;
 	uint64_t mask, value;
-} initial[] = {
+};
+
+static const struct found initial[] = {
 	{MSR_IA32_P5_MC_ADDR, ~0ull, 0},
-	{MSR_IA32_PLATFORM_ID, ~0ull, 0},
 	{MSR_IA32_APIC_BASE, ~0ull, APIC_DEFAULT_BASE | APIC_BASE_EN | APIC_BASE_BSP},
-	{MSR_IA32_FEATURE_CONTROL, ~0ull, FEATURE_CONTROL_LOCK},
 	{MSR_IA32_TSC_ADJUST, ~0ull, 0},
 	{MSR_IA32_BIOS_SIGN_ID, ~0ull, 0},
 	{MSR_IA32_MTRRCAP, MTRRCAP_VCNT_MASK | MTRRCAP_FIX, 8 | MTRRCAP_FIX},
 	{MSR_IA32_MCG_CAP, 0xff, 0},
 	{MSR_IA32_MCG_STATUS, ~0ull, 0},
-	{MSR_IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS, MISC_ENABLE_FAST_STRINGS},
 	{MSR_IA32_PAT, ~0ull, PAT_RESET_VALUE},
 	{MSR_IA32_MTRR_DEF_TYPE, MTRR_DEF_TYPE_E, MTRR_DEF_TYPE_E},
 	{MSR_IA32_EFER, ~0ull, EFER_LME | EFER_LMA},
@@ -35,10 +34,27 @@ static const struct {
 	{MSR_IA32_KERNEL_GS_BASE, ~0ull, 0},
 };
 
+static const struct found initial_intel[] = {
+	{MSR_IA32_PLATFORM_ID, ~0ull, 0},
+	{MSR_IA32_FEATURE_CONTROL, ~0ull, FEATURE_CONTROL_LOCK},
+	{MSR_IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS, MISC_ENABLE_FAST_STRINGS},
+};
+
+static const struct found initial_amd[] = {
+	{MSR_PERF_EVT_SEL0, ~0ull, 0},
+	{MSR_SYSCFG, ~0ull, 0},
+	{MSR_HWCR, ~0ull, HWCR_TSC_FREQ_SEL},
+	{MSR_INT_PENDING, ~0ull, 0},
+	{0xc0010114, ~0ull, 0x18}, /* VM_CR: SVM disabled and locked */
+	{MSR_AMD_DE_CFG, ~0ull, DE_CFG_LFENCE_SERIALIZES},
+};
+
 /* Reading and writing these is #GP. Ranges. */
-static const struct {
+struct range {
 	uint32_t first, last;
-} forbidden[] = {
+};
+
+static const struct range forbidden[] = {
 	{0x34, 0x34},   /* SMI count */
 	{0x79, 0x79},   /* microcode update */
 	{0xce, 0xce},   /* platform information */
@@ -61,12 +77,25 @@ static const struct {
 	{0x40000000, 0x40000003}, /* another hypervisor's */
 	{0x4b564d00, 0x4b564d06}, /* KVM's */
 	{0xc0000104, 0xc0000104}, /* TSC ratio */
+	{0xc0010117, 0xc0010118}, /* SVM */
+	{0xdeadbeef, 0xdeadbeef},
+	{0xffffffff, 0xffffffff},
+};
+
+static const struct range forbidden_intel[] = {
 	{0xc0010000, 0xc0010007}, /* AMD: performance counters */
 	{0xc0010010, 0xc0010010}, /* AMD: SYSCFG */
 	{0xc0010015, 0xc0010015}, /* AMD: HWCR */
-	{0xc0010112, 0xc0010118}, /* AMD: SMM, SVM */
-	{0xdeadbeef, 0xdeadbeef},
-	{0xffffffff, 0xffffffff},
+	{0xc0010112, 0xc0010116}, /* AMD: SMM, SVM */
+};
+
+static const struct range forbidden_amd[] = {
+	{MSR_IA32_PLATFORM_ID, MSR_IA32_PLATFORM_ID},
+	{MSR_IA32_FEATURE_CONTROL, MSR_IA32_FEATURE_CONTROL},
+	{MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE}, {0xc0000408, 0xc0000408}, /* machine check */
+	{0xc0010130, 0xc0010131}, /* memory encryption */
+	{0xc0011004, 0xc0011005}, /* CPUID overrides */
+	{0xc0011020, 0xc0011021}, /* speculative stores, instruction cache */
 };
 
 /* Writes that are #GP on every CPU. */
@@ -101,24 +130,40 @@ static const struct {
 	{MSR_IA32_TSC_AUX, 1ull << 32},
 };
 
-static void test_initial(void)
+static bool is_amd(void)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(initial); i++) {
-		uint64_t value;
-		int status = rdmsr_safe(initial[i].msr, &value);
+	struct cpuid_regs r = cpuid(CPUID_LEAF_VENDOR, 0);
 
-		check(status == OK, "MSR %xh cannot be read", initial[i].msr);
-		check((value & initial[i].mask) == initial[i].value, "MSR %xh is 0x%lx, not 0x%lx",
-			initial[i].msr, value, initial[i].value);
+	return r.ecx == CPUID_VENDOR_AMD_ECX || r.ecx == CPUID_VENDOR_HYGON_ECX;
+}
+
+static void test_found(const struct found *rows, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t value;
+		int status = rdmsr_safe(rows[i].msr, &value);
+
+		check(status == OK, "MSR %xh cannot be read", rows[i].msr);
+		check((value & rows[i].mask) == rows[i].value, "MSR %xh is 0x%lx, not 0x%lx",
+			rows[i].msr, value, rows[i].value);
 	}
 }
 
-static void test_forbidden(void)
+static void test_initial(void)
+{
+	test_found(initial, ARRAY_SIZE(initial));
+	if (is_amd())
+		test_found(initial_amd, ARRAY_SIZE(initial_amd));
+	else
+		test_found(initial_intel, ARRAY_SIZE(initial_intel));
+}
+
+static void test_ranges(const struct range *rows, unsigned count)
 {
 	uint64_t value;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(forbidden); i++) {
-		for (uint64_t m = forbidden[i].first; m <= forbidden[i].last; m++) {
+	for (unsigned i = 0; i < count; i++) {
+		for (uint64_t m = rows[i].first; m <= rows[i].last; m++) {
 			int status = rdmsr_safe((uint32_t)m, &value);
 
 			check(status != OK, "MSR %lxh reads 0x%lx", m, value);
@@ -127,6 +172,15 @@ static void test_forbidden(void)
 				"MSR %lxh: exception %lu", m, trap_last.vector);
 		}
 	}
+}
+
+static void test_forbidden(void)
+{
+	test_ranges(forbidden, ARRAY_SIZE(forbidden));
+	if (is_amd())
+		test_ranges(forbidden_amd, ARRAY_SIZE(forbidden_amd));
+	else
+		test_ranges(forbidden_intel, ARRAY_SIZE(forbidden_intel));
 	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++)
 		check(wrmsr_safe(refused[i].msr, refused[i].value) != OK, "MSR %xh takes 0x%lx",
 			refused[i].msr, refused[i].value);

@@ -2,10 +2,11 @@
 /*
  * MSRs of a guest. Whatever is not in the table does not exist: #GP. Those that the guest owns
  * while it has the CPU (SYSCALL, SYSENTER, FS/GS bases) never come here. Guest MTRRs are stored,
- * never obeyed.
+ * never obeyed. MSRs that only AMD has are constants: arch/x86/policy/msr_amd.c.
  */
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/msr.h"
+#include "arch/x86/policy/msr_amd.h"
 #include "hv/vm/vm.h"
 
 struct msr_rule {
@@ -328,6 +329,11 @@ static const struct msr_rule rules[] = {
 	{MSR_IA32_TSC_AUX, MSR_IA32_TSC_AUX, tsc_aux_read, tsc_aux_write},
 };
 
+static bool is_amd(const struct vm_cpu *c)
+{
+	return c->cpuid.vendor == CPUID_VENDOR_AMD;
+}
+
 static const struct msr_rule *find_rule(uint32_t msr)
 {
 	unsigned low = 0, high = ARRAY_SIZE(rules);
@@ -345,18 +351,35 @@ static const struct msr_rule *find_rule(uint32_t msr)
 	return NULL;
 }
 
+/* The rule for this guest's CPU: AMD's have none of these (APM vol. 2, "MSR Cross-Reference"). */
+static const struct msr_rule *rule_for(const struct vm_cpu *c, uint32_t msr)
+{
+	static const uint32_t not_amd[] = {
+		MSR_IA32_PLATFORM_ID, MSR_IA32_FEATURE_CONTROL, MSR_IA32_MISC_ENABLE};
+
+	for (unsigned i = 0; is_amd(c) && i < ARRAY_SIZE(not_amd); i++) {
+		if (msr == not_amd[i])
+			return NULL;
+	}
+	return find_rule(msr);
+}
+
 bool vm_msr_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 {
-	const struct msr_rule *rule = find_rule(msr);
+	const struct msr_rule *rule = rule_for(c, msr);
 
-	return rule && rule->read && rule->read(c, msr, value);
+	if (!rule)
+		return is_amd(c) && msr_amd_read(msr, value);
+	return rule->read && rule->read(c, msr, value);
 }
 
 bool vm_msr_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 {
-	const struct msr_rule *rule = find_rule(msr);
+	const struct msr_rule *rule = rule_for(c, msr);
 
-	return rule && rule->write && rule->write(c, msr, value);
+	if (!rule)
+		return is_amd(c) && msr_amd_write(msr, value);
+	return rule->write && rule->write(c, msr, value);
 }
 
 void vm_msr_reset(struct vm_cpu *c)
