@@ -29,7 +29,7 @@ IMPURE_DIRS  := arch/x86/cpu drivers/phys hv/core
 IMPURE_SRCS  := $(foreach d,$(IMPURE_DIRS),$(wildcard $(d)/*.c))
 ASM_SRCS     := $(foreach d,arch/x86/cpu arch/x86/vmx,$(wildcard $(d)/*.S))
 BOOT_SRCS    := $(wildcard boot/*.c)
-BOOT_PURE_SRCS := boot/acpi.c boot/convert.c boot/elf.c boot/memmap.c boot/paging.c
+BOOT_PURE_SRCS := boot/acpi.c boot/convert.c boot/cpus.c boot/elf.c boot/memmap.c boot/paging.c
 # The loader asks the config which files to load, with the hypervisor's own parser.
 BOOT_SHARED_SRCS := hv/lib/fmt.c hv/lib/string.c $(wildcard hv/config/*.c)
 UNIT_SRCS    := $(wildcard tests/unit/test_*.c)

@@ -6,13 +6,16 @@
 #define HEADER_SIZE 36u
 #define TABLE_MAX   MIB(4) /* longer ones are nonsense */
 #define PORT_SPACE  1u     /* Generic Address Structure: system I/O */
+#define ENTRIES_MAX 512u   /* tables that a root table may list; more are not looked at */
 
 /* Offsets in the tables. */
 #define RSDP_REVISION    15u
 #define RSDP_RSDT        16u
+#define RSDP_LENGTH      20u
 #define RSDP_XSDT        24u
 #define RSDP_V1_SIZE     20u
 #define RSDP_SIZE        36u
+#define RSDP_SIZE_MAX    256u
 #define FADT_DSDT        40u
 #define FADT_SMI_CMD     48u
 #define FADT_ACPI_ENABLE 52u
@@ -32,6 +35,9 @@
 #define MADT_LAPIC       0u
 #define MADT_X2APIC      9u
 #define MADT_ENABLED     1u
+#define MCFG_ENTRIES     44u
+#define MCFG_ENTRY_SIZE  16u
+#define ECAM_BUS_SIZE    MIB(1)
 
 /* AML of a name with a package of integers. */
 #define AML_NAME_OP    0x08u
@@ -41,10 +47,20 @@
 #define AML_ONE        0x01u
 #define AML_BYTE       0x0au
 #define AML_WORD       0x0bu
+#define AML_DWORD      0x0cu
+#define AML_QWORD      0x0eu
 
 struct table {
 	const uint8_t *bytes; /* NULL: there is none */
 	uint32_t size;
+};
+
+/* The list of all tables, and how far a search has come in it. */
+struct root {
+	const struct boot_acpi *acpi;
+	struct table table;
+	unsigned entry_size;
+	uint32_t at, end;
 };
 
 /* A little-endian field; 0 beyond the end of the table. */
@@ -85,42 +101,70 @@ static struct table table_at(const struct boot_acpi *acpi, uint64_t phys, const 
 	return t;
 }
 
-/* The list of tables: XSDT, or RSDT where there is none. */
-static struct table root_table(const struct boot_acpi *acpi, unsigned *entry_size)
+/*
+ * The root pointer; 0 bytes of it where it is damaged, the first 20 where only its second half is
+ * (ACPI, "Root System Description Pointer").
+ */
+static struct table rsdp_at(const struct boot_acpi *acpi)
 {
-	struct table rsdp = {0}, root = {0};
+	struct table rsdp = {0};
+	const uint8_t *whole;
+	uint32_t length;
 
 	if (acpi->rsdp)
 		rsdp.bytes = acpi->map(acpi->ctx, acpi->rsdp, RSDP_V1_SIZE);
 	if (!rsdp.bytes || memcmp(rsdp.bytes, "RSD PTR ", 8) ||
 		!sums_to_zero(rsdp.bytes, RSDP_V1_SIZE))
-		return root;
+		return (struct table){0};
 	rsdp.size = RSDP_V1_SIZE;
-	if (rsdp.bytes[RSDP_REVISION] >= 2 && acpi->map(acpi->ctx, acpi->rsdp, RSDP_SIZE)) {
-		rsdp.size = RSDP_SIZE;
-		*entry_size = 8;
-		root = table_at(acpi, field(&rsdp, RSDP_XSDT, 8), "XSDT");
+	if (rsdp.bytes[RSDP_REVISION] < 2)
+		return rsdp;
+	whole = acpi->map(acpi->ctx, acpi->rsdp, RSDP_SIZE);
+	if (!whole)
+		return rsdp;
+	memcpy(&length, whole + RSDP_LENGTH, sizeof(length));
+	if (length < RSDP_SIZE || length > RSDP_SIZE_MAX)
+		return rsdp;
+	whole = acpi->map(acpi->ctx, acpi->rsdp, length);
+	if (whole && sums_to_zero(whole, length))
+		rsdp = (struct table){whole, length};
+	return rsdp;
+}
+
+/* The list of tables: XSDT, or RSDT where there is none. */
+static struct root root_of(const struct boot_acpi *acpi)
+{
+	struct root root = {.acpi = acpi, .entry_size = 8, .at = HEADER_SIZE};
+	struct table rsdp = rsdp_at(acpi);
+
+	root.table = table_at(acpi, field(&rsdp, RSDP_XSDT, 8), "XSDT");
+	if (!root.table.bytes) {
+		root.entry_size = 4;
+		root.table = table_at(acpi, field(&rsdp, RSDP_RSDT, 4), "RSDT");
 	}
-	if (!root.bytes) {
-		*entry_size = 4;
-		root = table_at(acpi, field(&rsdp, RSDP_RSDT, 4), "RSDT");
-	}
+	root.end = MIN(root.table.size, HEADER_SIZE + ENTRIES_MAX * root.entry_size);
 	return root;
 }
 
-/* The n-th table of that name. */
-static struct table find(const struct boot_acpi *acpi, const char *signature, unsigned n)
+/* The next table of that name; no bytes: there is no other. */
+static struct table next_table(struct root *root, const char *signature)
 {
-	unsigned entry_size;
-	struct table root = root_table(acpi, &entry_size), found = {0};
+	struct table found = {0};
 
-	for (uint32_t at = HEADER_SIZE; root.bytes && at + entry_size <= root.size;
-		at += entry_size) {
-		found = table_at(acpi, field(&root, at, entry_size), signature);
-		if (found.bytes && n-- == 0)
-			return found;
+	while (!found.bytes && root->at + root->entry_size <= root->end) {
+		uint64_t phys = field(&root->table, root->at, root->entry_size);
+
+		found = table_at(root->acpi, phys, signature);
+		root->at += root->entry_size;
 	}
-	return (struct table){0};
+	return found;
+}
+
+static struct table find(const struct boot_acpi *acpi, const char *signature)
+{
+	struct root root = root_of(acpi);
+
+	return next_table(&root, signature);
 }
 
 /* ---- FADT ---- */
@@ -154,6 +198,8 @@ static bool read_integer(const struct table *t, uint32_t *at, uint8_t *value)
 		return true;
 	case AML_BYTE: *at += 2; return true;
 	case AML_WORD: *at += 3; return true;
+	case AML_DWORD: *at += 5; return true;
+	case AML_QWORD: *at += 9; return true;
 	default: return false;
 	}
 }
@@ -180,7 +226,7 @@ static bool read_s5(const struct table *t, uint32_t at, struct bootinfo_acpi *fa
 
 static bool scan_s5(const struct table *t, struct bootinfo_acpi *facts)
 {
-	for (uint32_t at = HEADER_SIZE + 2; t->bytes && at + 4 <= t->size; at++) {
+	for (uint32_t at = HEADER_SIZE + 1; t->bytes && at + 4 <= t->size; at++) {
 		if (!memcmp(t->bytes + at, "_S5_", 4) && read_s5(t, at, facts))
 			return true;
 	}
@@ -191,19 +237,20 @@ static void find_s5(
 	const struct boot_acpi *acpi, const struct table *fadt, struct bootinfo_acpi *facts)
 {
 	struct table t = table_at(acpi, field(fadt, FADT_X_DSDT, 8), "DSDT");
+	struct root root = root_of(acpi);
 
 	if (!t.bytes)
 		t = table_at(acpi, field(fadt, FADT_DSDT, 4), "DSDT");
-	for (unsigned n = 0; !scan_s5(&t, facts); n++) {
-		t = find(acpi, "SSDT", n);
-		if (!t.bytes)
-			return;
-	}
+	if (scan_s5(&t, facts))
+		return;
+	do
+		t = next_table(&root, "SSDT");
+	while (t.bytes && !scan_s5(&t, facts));
 }
 
 static void read_fadt(const struct boot_acpi *acpi, struct bootinfo_acpi *facts)
 {
-	struct table fadt = find(acpi, "FACP", 0);
+	struct table fadt = find(acpi, "FACP");
 
 	if (!fadt.bytes)
 		return;
@@ -220,42 +267,101 @@ static void read_fadt(const struct boot_acpi *acpi, struct bootinfo_acpi *facts)
 	find_s5(acpi, &fadt, facts);
 }
 
-void boot_acpi_read(const struct boot_acpi *acpi, struct bootinfo_acpi *facts)
-{
-	struct table hpet = find(acpi, "HPET", 0);
+/* ---- HPET and MCFG ---- */
 
-	memset(facts, 0, sizeof(*facts));
+static void read_hpet(const struct boot_acpi *acpi, struct bootinfo_acpi *facts)
+{
+	struct table hpet = find(acpi, "HPET");
+
 	/* In memory space; anything else is no HPET. */
 	if (hpet.bytes && field(&hpet, HPET_BASE, 1) == 0)
 		facts->hpet = field(&hpet, HPET_BASE + 4, 8);
+}
+
+/*
+ * PCI Firmware Specification, "MCFG Table": the address is bus 0's even where the range begins with
+ * another bus. Of several ranges of segment 0 the one with the lowest bus.
+ */
+static void read_mcfg(const struct boot_acpi *acpi, struct bootinfo_acpi *facts)
+{
+	struct table mcfg = find(acpi, "MCFG");
+
+	for (uint32_t at = MCFG_ENTRIES; at + MCFG_ENTRY_SIZE <= mcfg.size; at += MCFG_ENTRY_SIZE) {
+		uint64_t base = field(&mcfg, at, 8);
+		unsigned first = (unsigned)field(&mcfg, at + 10, 1);
+		unsigned last = (unsigned)field(&mcfg, at + 11, 1);
+
+		if (field(&mcfg, at + 8, 2) != 0 || !base || base % ECAM_BUS_SIZE || first > last ||
+			!range_within(base, 256 * ECAM_BUS_SIZE, BIT(52)))
+			continue;
+		if (facts->ecam && first >= facts->ecam_first_bus)
+			continue;
+		facts->ecam = base;
+		facts->ecam_first_bus = (uint8_t)first;
+		facts->ecam_last_bus = (uint8_t)last;
+	}
+}
+
+void boot_acpi_read(const struct boot_acpi *acpi, struct bootinfo_acpi *facts)
+{
+	memset(facts, 0, sizeof(*facts));
+	read_hpet(acpi, facts);
+	read_mcfg(acpi, facts);
 	read_fadt(acpi, facts);
 }
 
 /* ---- MADT ---- */
 
+/* The CPU of an entry; false: it is about something else, or an ID that no CPU has. */
+static bool read_cpu(const struct table *madt, uint32_t at, struct bootinfo_cpu *cpu)
+{
+	unsigned type = madt->bytes[at], size = madt->bytes[at + 1];
+	uint32_t broadcast;
+
+	if (type == MADT_LAPIC && size >= 8) {
+		cpu->apic_id = (uint32_t)field(madt, at + 3, 1);
+		cpu->flags = (uint32_t)field(madt, at + 4, 4);
+		broadcast = UINT8_MAX;
+	} else if (type == MADT_X2APIC && size >= 16) {
+		cpu->apic_id = (uint32_t)field(madt, at + 4, 4);
+		cpu->flags = (uint32_t)field(madt, at + 8, 4);
+		broadcast = UINT32_MAX;
+	} else {
+		return false;
+	}
+	cpu->flags = cpu->flags & MADT_ENABLED ? BOOT_CPU_ENABLED : 0;
+	return cpu->apic_id != broadcast;
+}
+
+static struct bootinfo_cpu *find_cpu(struct bootinfo_cpu *cpus, unsigned count, uint32_t apic_id)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (cpus[i].apic_id == apic_id)
+			return &cpus[i];
+	}
+	return NULL;
+}
+
 unsigned boot_acpi_cpus(const struct boot_acpi *acpi, struct bootinfo_cpu *cpus, unsigned max)
 {
-	struct table madt = find(acpi, "APIC", 0);
+	struct table madt = find(acpi, "APIC");
 	unsigned count = 0;
 	uint32_t size;
 
 	for (uint32_t at = MADT_ENTRIES; at + 2 <= madt.size && count < max; at += size) {
-		unsigned type = madt.bytes[at];
-		struct bootinfo_cpu cpu = {0};
+		struct bootinfo_cpu cpu, *same;
 
 		size = madt.bytes[at + 1];
 		if (size < 2 || at + size > madt.size)
 			break;
-		if (type == MADT_LAPIC && size >= 8)
-			cpu = (struct bootinfo_cpu){(uint32_t)field(&madt, at + 3, 1),
-				(uint32_t)field(&madt, at + 4, 4)};
-		else if (type == MADT_X2APIC && size >= 16)
-			cpu = (struct bootinfo_cpu){(uint32_t)field(&madt, at + 4, 4),
-				(uint32_t)field(&madt, at + 8, 4)};
-		else
+		if (!read_cpu(&madt, at, &cpu))
 			continue;
-		cpu.flags = cpu.flags & MADT_ENABLED ? BOOT_CPU_ENABLED : 0;
-		cpus[count++] = cpu;
+		/* Some firmwares list a CPU as xAPIC and as x2APIC. */
+		same = find_cpu(cpus, count, cpu.apic_id);
+		if (same)
+			same->flags |= cpu.flags;
+		else
+			cpus[count++] = cpu;
 	}
 	return count;
 }

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define BOOTINFO_MAGIC   0x4448454b4c55422full /* "/BULKHED" as bytes */
-#define BOOTINFO_VERSION 2u
+#define BOOTINFO_VERSION 3u
 
 #define HV_VIRT_BASE 0xffffffff80000000ull
 
@@ -66,10 +66,13 @@ struct bootinfo_framebuffer {
 /* What ACPI's tables say; ports and addresses are 0 where they say nothing. */
 struct bootinfo_acpi {
 	uint64_t hpet; /* register block */
+	/* Memory-mapped configuration space of PCI segment 0: where bus 0 lies or would lie. */
+	uint64_t ecam;
 	uint16_t pm1a_cnt, pm1b_cnt, pm_timer, smi_cmd, reset_port;
 	uint8_t reset_value, acpi_enable;
 	uint8_t has_s5, slp_typ_a, slp_typ_b; /* the types count only with has_s5 */
-	uint8_t reserved;
+	uint8_t ecam_first_bus, ecam_last_bus;
+	uint8_t reserved[7];
 };
 
 struct bootinfo {
@@ -86,7 +89,10 @@ struct bootinfo {
 	uint64_t mem;
 	/* In the order of the config, no path twice: struct bootinfo_file[file_count]. */
 	uint64_t files;
-	/* In firmware order, from MP Services, perhaps none: struct bootinfo_cpu[cpu_count]. */
+	/*
+	 * In ACPI's order, enabled if MP Services call it usable too; one list where there is no
+	 * other, perhaps none: struct bootinfo_cpu[cpu_count].
+	 */
 	uint64_t cpus;
 	uint32_t mem_count, file_count, cpu_count;
 	uint32_t trampoline; /* a LOADER page below 1 MiB for starting CPUs, 0: none */
@@ -103,8 +109,8 @@ _Static_assert(sizeof(struct bootinfo_mem) == 24, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_file) == 184, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_cpu) == 8, "hand-over ABI");
 _Static_assert(sizeof(struct bootinfo_framebuffer) == 32, "hand-over ABI");
-_Static_assert(sizeof(struct bootinfo_acpi) == 24, "hand-over ABI");
-_Static_assert(sizeof(struct bootinfo) == 168, "hand-over ABI");
+_Static_assert(sizeof(struct bootinfo_acpi) == 40, "hand-over ABI");
+_Static_assert(sizeof(struct bootinfo) == 184, "hand-over ABI");
 
 /* Sum of the structure's 32-bit words: 0 when the checksum field is right. */
 static inline uint32_t bootinfo_sum(const struct bootinfo *bi)

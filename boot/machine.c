@@ -6,6 +6,7 @@
 #include "boot/loader.h"
 #include "boot/acpi.h"
 #include "boot/convert.h"
+#include "boot/cpus.h"
 #include "hv/lib/string.h"
 
 /* UEFI Platform Initialization specification, MP Services protocol; not in gnu-efi. */
@@ -77,23 +78,32 @@ static unsigned ask_mp_services(struct bootinfo_cpu *cpus)
 	return found;
 }
 
-/* MP Services know the health of each; where they are missing ACPI's list will do. */
+/* The list for the hypervisor, and behind it the two that it is made of. */
 static EFI_STATUS describe_cpus(struct bootinfo *info)
 {
+	const struct boot_acpi tables = {map_identity, NULL, info->rsdp};
+	struct boot_cpus_list mp, acpi;
+	struct boot_cpus_diff diff;
+	char text[BOOT_CPUS_TEXT_MAX];
+	struct bootinfo_cpu *cpus;
 	uint64_t base;
 	EFI_STATUS status = firmware_alloc(
-		CPUS_MAX * sizeof(struct bootinfo_cpu), PAGE_SIZE, BOOT_MEM_LOADER, &base);
+		3 * CPUS_MAX * sizeof(*cpus), PAGE_SIZE, BOOT_MEM_LOADER, &base);
 
 	if (EFI_ERROR(status)) {
 		firmware_print("bulkhead: no memory for the list of CPUs\n");
 		return status;
 	}
+	cpus = (struct bootinfo_cpu *)base;
+	mp.cpu = cpus + CPUS_MAX;
+	mp.count = ask_mp_services(cpus + CPUS_MAX);
+	acpi.cpu = cpus + 2 * CPUS_MAX;
+	acpi.count = boot_acpi_cpus(&tables, cpus + 2 * CPUS_MAX, CPUS_MAX);
 	info->cpus = base;
-	info->cpu_count = ask_mp_services((struct bootinfo_cpu *)base);
-	if (!info->cpu_count)
-		info->cpu_count = boot_acpi_cpus(
-			&(struct boot_acpi){map_identity, NULL, info->rsdp},
-			(struct bootinfo_cpu *)base, CPUS_MAX);
+	info->cpu_count = boot_cpus_merge(&mp, &acpi, cpus, &diff);
+	boot_cpus_text(&diff, text);
+	if (text[0])
+		firmware_print("bulkhead: %s\n", text);
 	return EFI_SUCCESS;
 }
 

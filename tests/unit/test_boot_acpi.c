@@ -70,6 +70,7 @@ static void close_all(void)
 	header(XSDT, "XSDT", 36 + 4 * 8);
 	header(RSDT, "RSDT", 36 + 4);
 	close_sum(RSDP, 20, 8);
+	close_sum(RSDP, 36, 32);
 }
 
 static int setup(void **state)
@@ -81,6 +82,7 @@ static int setup(void **state)
 	memcpy(memory, "RSD PTR ", 8);
 	memory[15] = 2;
 	set(RSDP + 16, BASE + RSDT, 4);
+	set(RSDP + 20, 36, 4);
 	set(RSDP + 24, BASE + XSDT, 8);
 	for (unsigned i = 0; i < 4; i++)
 		set(XSDT + 36 + i * 8, BASE + listed[i], 8);
