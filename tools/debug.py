@@ -19,10 +19,10 @@ COMMANDS = TOP / "tools" / "gdb" / "bulkhead.py"
 LISTENING_S = 20
 
 
-def gdb_command(elf, socket):
+def gdb_command(elf, socket, *arguments):
     """gdb attached to the machine that waits at the socket."""
     return ["gdb", "-q", "-nx", "-ex", "set pagination off", "-ex", f"target remote {socket}",
-            "-x", str(COMMANDS), str(elf)]
+            "-x", str(COMMANDS), *arguments, str(elf)]
 
 
 def emulate_command(image, platform, socket, *options):

@@ -4,7 +4,7 @@
 A platform knows how to start its emulator and how to read what became of it, nothing else: the
 process, the console and the private copy of the image (disk.img) belong to tools/emulate. It has
   max_cpus, extension      what tests and people choose by; extension: "VT-x" or "AMD-V"
-  offers                   the options that not every emulator has
+  offers, models           the options that not every emulator has; what --cpu-model may be
   lacks()                  why it does not work here, or None
   prepare(dir, port, o)    write its files into `dir`; the command, whose console connects to `port`
   lost                     matches the emulator's output when the machine is beyond help, or None
@@ -51,6 +51,7 @@ class Emulator:
     """What the emulators have in common."""
     lost = None
     offers = frozenset()
+    models = re.compile(r"\w+", re.ASCII)
 
     def __init__(self, extension, model):
         self.extension = extension
@@ -153,6 +154,7 @@ class Qemu(Emulator):
     max_cpus = 255
     accelerator = "tcg"
     offers = frozenset(("icount", "gdb"))
+    models = re.compile(r"\w[\w.-]*(?:,[+-]?[\w.-]+(?:=[\w.-]+)?)*", re.ASCII)
     log = ("-d", "cpu_reset")
     lost = re.compile(r"^Triple fault\b|\bterminating on signal \d+", re.MULTILINE)
     noise = re.compile(r"(?!)")

@@ -246,7 +246,10 @@ class BochsTest(EmulateTest):
                           ["bochs-vmx", image, "--memory", "much"],
                           ["bochs-vmx", image, "--timeout", "nan"],
                           ["bochs-vmx", image, "--cpu-model", "a b"],
-                          ["qemu-svm", image, "--cpu-model", "max,-svm"],
+                          ["bochs-svm", image, "--cpu-model", "ryzen,ips=1"],
+                          ["qemu-svm", image, "--cpu-model", "max, -svm"],
+                          ["qemu-svm", image, "--cpu-model", "-svm"],
+                          ["bochs-vmx", image, "--gdb", "x"],
                           ["qemu-svm", image, "--cpus", "256"],
                           ["bochs-svm", image, "--icount", "7"],
                           ["--available"], ["--available", "qemu-none"]):
@@ -383,6 +386,8 @@ class QemuTest(EmulateTest):
                 ((), "-cpu max -smp 2 -m 1024 "),
                 (("--cpus=3", "--memory", "640", "--cpu-model", "EPYC-Rome-v2"),
                  "-cpu EPYC-Rome-v2 -smp 3 -m 640 "),
+                (("--cpu-model", "max,-xsave,+npt,model-id=x"), "-cpu max,-xsave,\\+npt,model-id=x "),
+                (("--gdb", "some,where"), "-S -gdb unix:/.*some,,where,server=on"),
                 (("--icount", "7"), "-cpu max,-x2apic.*-icount shift=7,sleep=off")):
             self.check(self.emulate(scenario, *arguments, "--until", wanted), 0, "matched")
 

@@ -9,20 +9,29 @@ import dataclasses
 import functools
 import importlib.machinery
 import importlib.util
+import itertools
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tools"))
-import fetch_debian  # noqa: E402  (a tool of this tree)
+import debug  # noqa: E402  (tools of this tree)
+import fetch_debian  # noqa: E402
+import platforms  # noqa: E402
 import stage_demo  # noqa: E402
+
+# Where a test runs unless it or the command line says otherwise: where guests can run.
+DEFAULT_PLATFORMS = tuple(name for name in ("bochs-vmx", "qemu-svm", "bochs-svm")
+                          if platforms.PLATFORMS[name].extension in platforms.USABLE_EXTENSIONS)
+ALL_PLATFORMS = tuple(platforms.PLATFORMS)
 
 
 def load_emulate():
@@ -60,7 +69,9 @@ class BootTest:
         default_factory=dict)
     folder: str = ""  # instead of both: a folder below the top of the tree with bulkhead.toml
     checked: bool = True  # False: a configuration that the host tool refuses boots all the same
-    platforms: tuple[str, ...] = ("bochs-vmx",)
+    platforms: tuple[str, ...] = ALL_PLATFORMS  # where it makes sense
+    # Platform → fields that are others there: cpu_model, lines, …
+    on: dict[str, dict] = dataclasses.field(default_factory=dict)
     cpus: int = 2
     memory: int = 512
     cpu_model: str = ""
@@ -71,6 +82,12 @@ class BootTest:
     lines: tuple[str, ...] = ()  # each must match somewhere, in any order
     forbidden: tuple[str, ...] = ("PANIC",)  # none may match anywhere
     check: Callable[[str], str | None] | None = None  # judges the console; returns what is wrong
+    # Commands for gdb, attached from the first instruction on; what it says follows the console,
+    # each line behind "gdb | ". QEMU only. The last command detaches.
+    gdb: tuple[str, ...] = ()
+
+    def for_platform(self, platform):
+        return dataclasses.replace(self, **self.on.get(platform, {}))
 
     def expected_end(self):
         if self.ends:
@@ -124,6 +141,7 @@ class Runner:
 
     def run(self, test, platform, label):
         """Run a test on a platform; Failure if it does not pass. The log is work/LABEL.log."""
+        test = test.for_platform(platform)
         directory = self.work / label
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
@@ -156,12 +174,27 @@ class Runner:
         if test.cpu_model:
             command += ["--cpu-model", test.cpu_model]
         command += step_arguments(test.steps)
-        with open(log, "ab") as file:
-            run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file,
-                                 stderr=subprocess.PIPE, check=False)
-            file.write(b"\n" + run.stderr)
-        word = re.search(rb"^emulate: (\w+) after [0-9.]+ s\s*\Z", run.stderr, re.MULTILINE)
-        return (word.group(1).decode() if word else "no last word"), run.returncode
+        with open(log, "ab") as file, tempfile.TemporaryDirectory(prefix="gdb.") as folder:
+            socket = pathlib.Path(folder) / "gdb"  # in a short path, as sockets need it
+            machine = subprocess.Popen(command + (["--gdb", socket] if test.gdb else []),
+                                       stdin=subprocess.DEVNULL, stdout=file,
+                                       stderr=subprocess.PIPE)
+            said = self.run_gdb(test, socket, machine) if test.gdb else b""
+            errors = machine.communicate()[1]
+            file.write(b"\n" + said + errors)
+        word = re.search(rb"^emulate: (\w+) after [0-9.]+ s\s*\Z", errors, re.MULTILINE)
+        return (word.group(1).decode() if word else "no last word"), machine.returncode
+
+    def run_gdb(self, test, socket, machine):
+        """What gdb says, as lines of a log. It ends with the machine, if not before."""
+        if not debug.wait_for(socket, machine):
+            return b"gdb | has no machine\n"
+        elf = self.efi.with_name("hypervisor.elf")
+        command = debug.gdb_command(elf, socket, "-batch", *itertools.chain.from_iterable(
+            ("-ex", each) for each in test.gdb))
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, check=False)
+        return b"".join(b"gdb | " + line + b"\n" for line in run.stdout.splitlines())
 
 
 def step_arguments(steps):
