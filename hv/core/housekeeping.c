@@ -4,7 +4,9 @@
 #include "arch/x86/cpu/panic.h"
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/virt/switch.h"
+#include "drivers/phys/framebuffer.h"
 #include "drivers/phys/power.h"
+#include "drivers/phys/sink.h"
 #include "drivers/phys/uart.h"
 #include "hv/core/cpus.h"
 #include "hv/core/guests.h"
@@ -20,6 +22,9 @@
 #define OUTPUT_PIECE      64u
 #define OUTPUT_PIECES_MAX 64u /* per slice */
 #define FLUSH_MAX_NS      (2 * NS_PER_SEC)
+/* Of the screen: as much as that time allows, in pieces of so many characters. */
+#define DRAW_NS           (200 * NS_PER_US)
+#define DRAW_PIECE        32u
 
 static struct console console;
 static struct timer tick;
@@ -48,11 +53,20 @@ static void send_output(ns_t now)
 		}
 		if (pending_used == 0)
 			return;
-		taken = uart_tx(pending + pending_sent, (unsigned)(pending_used - pending_sent));
+		taken = sink_tx(pending + pending_sent, (unsigned)(pending_used - pending_sent));
 		pending_sent += taken;
 		if (taken == 0)
 			return;
 	}
+}
+
+/* Pixels take their time, and how long depends on the machine. */
+static void draw_screen(void)
+{
+	ns_t end = tsc_now_ns() + DRAW_NS;
+
+	while (framebuffer_waits() && tsc_now_ns() < end)
+		framebuffer_draw(DRAW_PIECE);
 }
 
 static bool output_waits(void)
@@ -112,8 +126,9 @@ static void flush(void)
 {
 	ns_t end = tsc_now_ns() + FLUSH_MAX_NS;
 
-	while (output_waits() && tsc_now_ns() < end) {
+	while ((output_waits() || framebuffer_waits()) && tsc_now_ns() < end) {
 		send_output(tsc_now_ns());
+		draw_screen();
 		cpu_relax();
 	}
 	/* What is in the UART's own FIFO needs 1.4 ms more. */
@@ -160,10 +175,11 @@ void housekeeping_poll(void)
 		return;
 	due = false;
 	slice();
+	busy = output_waits() || framebuffer_waits() || guests_changing();
+	vm_host.timer_arm(&tick, tsc_at_ns(tsc_now_ns() + (busy ? TICK_BUSY_NS : TICK_IDLE_NS)));
+	draw_screen(); /* behind the arming: the UART's next turn does not wait for it */
 	if (cpus_guest(my_cpu))
 		switch_flush(); /* other guests' bytes have been here, and this one goes on now */
-	busy = output_waits() || guests_changing();
-	vm_host.timer_arm(&tick, tsc_at_ns(tsc_now_ns() + (busy ? TICK_BUSY_NS : TICK_IDLE_NS)));
 }
 
 void housekeeping_wake(void)

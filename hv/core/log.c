@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hv/core/log.h"
-#include "drivers/phys/uart.h"
+#include "drivers/phys/sink.h"
 #include "hv/lib/fmt.h"
 #include "hv/lib/lock.h"
 #include "hv/lib/string.h"
@@ -39,9 +39,9 @@ void log_line(const char *format, ...)
 	if (ring_started) {
 		put_ring(text, n);
 	} else {
-		uart_write_polled(prefix, sizeof(prefix) - 1);
-		uart_write_polled(text, (unsigned)n);
-		uart_write_polled("\r\n", 2);
+		sink_write(prefix, sizeof(prefix) - 1);
+		sink_write(text, (unsigned)n);
+		sink_write("\r\n", 2);
 	}
 	spin_unlock(&lock);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hypervisor's own lines. Before the console runs they go straight to the UART; afterwards into
- * a ring that the housekeeping CPU drains. Any CPU, any time outside NMI context.
+ * The hypervisor's own lines. Before the console runs they go straight to UART and screen;
+ * afterwards into a ring that the housekeeping CPU drains. Any CPU, any time outside NMI context.
  */
 #ifndef HV_CORE_LOG_H
 #define HV_CORE_LOG_H

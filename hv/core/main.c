@@ -5,6 +5,7 @@
 #include "arch/x86/cpu/host_map.h"
 #include "arch/x86/cpu/panic.h"
 #include "arch/x86/cpu/tsc.h"
+#include "drivers/phys/framebuffer.h"
 #include "drivers/phys/uart.h"
 #include "hv/core/cpus.h"
 #include "hv/core/guests.h"
@@ -29,6 +30,24 @@ static void start_clocks(void)
 		host_lapic_is_x2apic() ? "x2APIC" : "xAPIC");
 }
 
+static void start_screen(void)
+{
+	static const char failed[] = "there is no console on the screen: ";
+
+	switch (framebuffer_map()) {
+	case OK:
+		log_line("screen: %u lines of %u characters", framebuffer_rows(),
+			framebuffer_columns());
+		break;
+	case E_NOENT: break;
+	case E_RANGE: log_line("%sit is too small for text", failed); break;
+	case E_INVAL:
+		log_line("%swhat the firmware says of the framebuffer contradicts itself", failed);
+		break;
+	default: log_line("%sthe framebuffer cannot be mapped", failed); break;
+	}
+}
+
 void hv_main(const struct bootinfo *phys_bi)
 {
 	host_map_init_early(((const struct bootinfo *)phys_to_virt((hpa_t)phys_bi))->hv_phys);
@@ -36,9 +55,11 @@ void hv_main(const struct bootinfo *phys_bi)
 	(void)!uart_init(UART_COM1);
 	log_line("Bulkhead " BULKHEAD_VERSION);
 	machine_init(phys_to_virt((hpa_t)phys_bi));
+	framebuffer_init(&machine.bi.framebuffer);
 	machine_init_frames();
 	if (host_map_init(&machine.bi) != OK)
 		panic("the hypervisor's page tables cannot be built");
+	start_screen();
 	start_clocks();
 	if (cpus_init() == OK)
 		log_line("%s with EPT", cpus_virt->name);

@@ -31,7 +31,7 @@ ALLOWED = {
     "arch/x86/policy": ABI,
     "drivers/virt": LIB + ("dsdt.h",),
     "arch/x86/cpu": ABI + ("arch/x86/mm/", "drivers/phys/", "asm_offsets.h"),
-    "drivers/phys": ABI + ("arch/x86/cpu/",),
+    "drivers/phys": ABI + ("arch/x86/cpu/", "hv/io/screen.h"),
     "drivers/back": MACHINE,
     "arch/x86/virt": ABI + ("arch/x86/cpu/", "arch/x86/mm/"),
     "arch/x86/vmx": VENDOR,

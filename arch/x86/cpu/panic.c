@@ -5,7 +5,8 @@
 #include "arch/x86/cpu/smp.h"
 #include "arch/x86/cpu/trap.h"
 #include "arch/x86/defs/cpuid.h"
-#include "drivers/phys/uart.h"
+#include "drivers/phys/framebuffer.h"
+#include "drivers/phys/sink.h"
 #include "hv/lib/fmt.h"
 
 #define FRAMES_MAX 24u
@@ -41,8 +42,8 @@ static void put_vline(const char *intro, const char *format, va_list args)
 	size_t n = fmt_string(line, sizeof(line), "bulkhead | %s", intro);
 
 	n += fmt_vstring(line + n, sizeof(line) - n, format, args);
-	uart_write_polled(line, (unsigned)n);
-	uart_write_polled("\r\n", 2);
+	sink_panic_write(line, (unsigned)n);
+	sink_panic_write("\r\n", 2);
 }
 
 static void put_line(const char *format, ...)
@@ -148,6 +149,7 @@ static void claim(const char *format, va_list args)
 	if (nobody != me || ++depth > 1)
 		stop();
 	put_vline("PANIC again: ", format, args);
+	framebuffer_panic_draw();
 	stop();
 }
 
@@ -155,7 +157,8 @@ static NORETURN void die(const struct trap_frame *frame, uint64_t rip, uint64_t 
 	const char *format, va_list args)
 {
 	claim(format, args);
-	uart_write_polled("\r\n", 2);
+	framebuffer_panic();
+	sink_panic_write("\r\n", 2);
 	put_vline("PANIC: ", format, args);
 	/* Nothing before this line may touch what could be broken. */
 	smp_nmi_others();
@@ -167,6 +170,8 @@ static NORETURN void die(const struct trap_frame *frame, uint64_t rip, uint64_t 
 		read_cr4());
 	put_backtrace(rip, rbp);
 	put_line("stopped: all CPUs are halted");
+	/* Last: what is on the serial line by now cannot be lost any more. */
+	framebuffer_panic_draw();
 	stop();
 }
 

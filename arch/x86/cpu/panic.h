@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The end of the hypervisor when it finds itself broken: never the answer to anything a guest did.
- * Prints by polling the UART, needs no lock, stops the other CPUs, stays.
+ * Prints by polling the UART, then shows the same on the screen; needs no lock, stops the other
+ * CPUs, stays.
  */
 #ifndef ARCH_X86_CPU_PANIC_H
 #define ARCH_X86_CPU_PANIC_H
