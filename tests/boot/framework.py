@@ -97,6 +97,12 @@ class BootTest:
         return "matched" if self.steps and isinstance(self.steps[-1], Expect) else "poweroff"
 
 
+def on_models(models):
+    """The arguments that run a test with a CPU model (tools/emulate) on each of these platforms."""
+    return {"platforms": tuple(models),
+            "on": {platform: {"cpu_model": model} for platform, model in models.items()}}
+
+
 fetching = threading.Lock()
 
 

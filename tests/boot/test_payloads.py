@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtual PC as seen from inside: payload guests that check what they were promised."""
-from framework import BootTest, Expect
+from framework import BootTest, Expect, on_models
 from payloads import Guest, boot, chain, check_neighbour, ended, neighbour, no_failure, passed
 
 # One line each; the guest is called as its payload unless a second one of a kind needs a name.
@@ -62,9 +62,10 @@ TESTS = [
         name=f"payloads-{model}",
         **boot(*on(1, CPU + TIME)),
         lines=lines(CPU + TIME),
-        cpu_model=model,
         check=no_failure,
         timeout=240,
+        **on_models({platform: model}),
     )
-    for model in ("broadwell_ult", "corei7_icelake_u")
+    for platform, model in (("bochs-vmx", "broadwell_ult"), ("bochs-vmx", "corei7_icelake_u"),
+                            ("bochs-svm", "zambezi"), ("qemu-svm", "EPYC"))
 ]
