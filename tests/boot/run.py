@@ -2,8 +2,8 @@
 """Run the boot tests: a line each, the end of the log of those that fail, and what passed where.
 
 Each test runs on each platform that it is for and that is asked for; where a platform does not work
-on this machine its tests are skipped, which is said and not counted as passed. Logs are
-build/boot-test/NAME.PLATFORM.log; the files of a failed test stay in build/boot-test/NAME.PLATFORM/.
+on this machine its tests are skipped, which is said and not counted as passed. The log is
+build/boot-test/NAME.PLATFORM.log; a failed test's files stay in build/boot-test/NAME.PLATFORM/.
 """
 import argparse
 import concurrent.futures
@@ -111,7 +111,8 @@ def table(results, columns):
 def main():
     arguments = parse_arguments()
     runs = [run for test in discover() for platform in arguments.platform
-            if platform in test.platforms and (run := Run(test, platform)).is_wanted(arguments.only)]
+            if platform in test.platforms
+            and (run := Run(test, platform)).is_wanted(arguments.only)]
     if arguments.list:
         print("".join(f"{run.label}\n" for run in runs), end="")
         return 0

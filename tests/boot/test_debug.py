@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make debug`: gdb stops in the hypervisor by name, and its commands (tools/gdb) tell what is true.
+"""`make debug`: gdb stops in the hypervisor by name, and its commands (tools/gdb) tell the truth.
 
 The payload's last exit is its write to the exit port, which ends in vm_stop(); its last registers
 are known from what it is.

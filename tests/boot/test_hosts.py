@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other machines: housekeeping on another CPU than the first, CPUs without XSAVE, no usable extension.
+"""Other machines: housekeeping on another CPU, CPUs without XSAVE or without what guests need.
 
 Proves that the console and the life of guests do not hang on CPU 0, that guests run where old CPUs
 lack what new ones have, and that a machine that can run no guest says so once and still answers its
