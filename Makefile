@@ -23,11 +23,11 @@ PURE_DIRS    := hv/config hv/mm hv/io hv/trace hv/sched hv/abi arch/x86/mm arch/
                 arch/x86/policy drivers/virt
 PURE_SRCS    := $(LIB_SRCS) $(foreach d,$(PURE_DIRS),$(wildcard $(d)/*.c)) $(wildcard hv/vm/load*.c)
 # Uses privileged instructions only through arch/x86/cpu/insn.h, which the host tests replace.
-FAKEABLE_DIRS := arch/x86/virt arch/x86/vmx hv/vm drivers/back
+FAKEABLE_DIRS := arch/x86/virt arch/x86/vmx arch/x86/svm hv/vm drivers/back
 FAKEABLE_SRCS := $(filter-out $(PURE_SRCS),$(foreach d,$(FAKEABLE_DIRS),$(wildcard $(d)/*.c)))
 IMPURE_DIRS  := arch/x86/cpu drivers/phys hv/core
 IMPURE_SRCS  := $(foreach d,$(IMPURE_DIRS),$(wildcard $(d)/*.c))
-ASM_SRCS     := $(foreach d,arch/x86/cpu arch/x86/vmx,$(wildcard $(d)/*.S))
+ASM_SRCS     := $(foreach d,arch/x86/cpu arch/x86/vmx arch/x86/svm,$(wildcard $(d)/*.S))
 BOOT_SRCS    := $(wildcard boot/*.c)
 BOOT_PURE_SRCS := boot/acpi.c boot/convert.c boot/cpus.c boot/elf.c boot/memmap.c boot/paging.c
 # The loader asks the config which files to load, with the hypervisor's own parser.

@@ -124,7 +124,7 @@ static void test_shadows(void)
 	 * None behind MOV SS, three behind the last instructions; QEMU without KVM has none
 	 * behind STI either.
 	 */
-	check(steps == 8 || (steps == 7 && !on_bulkhead()), "%u steps through the shadows", steps);
+	check(steps == 8 || (steps == 7 && on_qemu_cpu()), "%u steps through the shadows", steps);
 }
 
 static volatile uint64_t watched;
@@ -192,7 +192,7 @@ void payload_run(void)
 	test_shadows();
 	test_data_breakpoint();
 	test_code_breakpoint();
-	if (!on_bulkhead()) /* QEMU has neither */
+	if (on_qemu_cpu()) /* has neither */
 		return;
 	test_general_detect();
 	test_icebp();

@@ -91,7 +91,7 @@ static void test_map(void)
 static void test_permissions(void)
 {
 	/* SDM vol. 3, "Page-Fault Exceptions": RSVD comes with P; not so in QEMU without KVM. */
-	const uint64_t reserved = PF_ERR_RSVD | (on_bulkhead() ? PF_ERR_P : 0);
+	const uint64_t reserved = PF_ERR_RSVD | (on_qemu_cpu() ? 0 : PF_ERR_P);
 
 	map(1, (uint64_t)page[0] | PTE_P);
 	write_cr0(read_cr0() | CR0_WP);

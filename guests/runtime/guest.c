@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Start and end of a payload, its console and its checks. */
 #include "guests/runtime/guest.h"
+#include "arch/x86/defs/cpuid.h"
 #include "hv/lib/fmt.h"
 #include "hv/lib/string.h"
 
@@ -132,6 +133,13 @@ bool on_bulkhead(void)
 	struct cpuid_regs r = cpuid(0x40000100, 0);
 
 	return r.ebx == 0x6b6c7542; /* "Bulk" */
+}
+
+bool on_qemu_cpu(void)
+{
+	struct cpuid_regs r = cpuid(CPUID_LEAF_BRAND, 0);
+
+	return r.eax == 0x554d4551; /* "QEMU" */
 }
 
 /* Call fn for what is left of [base, end) without what is left alone. */

@@ -40,6 +40,8 @@ uint64_t guest_number(uint64_t otherwise);
 uint64_t guest_ram_end(void);
 /* Whether the hypervisor below is Bulkhead: what only it promises is checked only then. */
 bool on_bulkhead(void);
+/* The CPU is QEMU's own (no KVM), which lets a few things pass that real ones do not. */
+bool on_qemu_cpu(void);
 
 /* Call fn for each piece of usable RAM that neither the image nor the loader's area occupies. */
 void guest_free_ram(void (*fn)(uint64_t base, uint64_t end));

@@ -126,8 +126,20 @@ static void choose_page_sizes(void)
 	vm_host.page_sizes |= vm_host.caps.page_1g ? PT_1G : 0;
 }
 
+/* The CPU says which of the two it has; where it has neither, the vendor decides on the words. */
+static const struct virt_ops *choose_extension(void)
+{
+	if (cpuid(CPUID_LEAF_FEATURES, 0).ecx & CPUID_1_ECX_VMX)
+		return &vmx_ops;
+	if (cpuid(CPUID_LEAF_EXT_MAX, 0).eax >= CPUID_LEAF_EXT_FEAT &&
+		(cpuid(CPUID_LEAF_EXT_FEAT, 0).ecx & CPUID_EXT1_ECX_SVM))
+		return &svm_ops;
+	return cpuid(CPUID_LEAF_VENDOR, 0).ecx == CPUID_VENDOR_INTEL_ECX ? &vmx_ops : &svm_ops;
+}
+
 int cpus_init(void)
 {
+	const struct virt_ops *ops;
 	const char *reason = "";
 	int status;
 
@@ -141,12 +153,13 @@ int cpus_init(void)
 	if (irq_set_handler(VECTOR_TIMER, on_timer) != OK ||
 		irq_set_handler(VECTOR_KICK, on_kick) != OK)
 		panic("the hypervisor's own interrupt vectors are taken");
-	status = vmx_ops.cpu_check(&vm_host.caps, &reason);
+	ops = choose_extension();
+	status = ops->cpu_check(&vm_host.caps, &reason);
 	if (status != OK) {
 		log_line("no guest can run: %s", reason);
 		return status;
 	}
-	cpus_virt = &vmx_ops;
+	cpus_virt = ops;
 	choose_page_sizes();
 	return OK;
 }

@@ -62,7 +62,7 @@ void hv_main(const struct bootinfo *phys_bi)
 	start_screen();
 	start_clocks();
 	if (cpus_init() == OK)
-		log_line("%s with EPT", cpus_virt->name);
+		log_line("%s with %s", cpus_virt->name, cpus_virt->stage2_format->name);
 	cpus_start();
 	log_line("%u CPUs, %lu MiB for guests", cpus_usable(),
 		(unsigned long)(frame_free_chunks(&host_frames) * CHUNK_SIZE >> 20));

@@ -115,6 +115,16 @@ bool vm_efer_write(struct vm_cpu *c, uint64_t value)
 	return true;
 }
 
+/* Not every machine lets XSETBV exit (QEMU does not): the register itself tells what it is. */
+void vm_xcr0_seen(struct vm_cpu *c)
+{
+	if (!c->cpuid.xcr0_allowed || xgetbv(0) == c->xcr0)
+		return;
+	c->xcr0 = xgetbv(0);
+	cpuid_table_update(&c->cpuid, c->vcpu.ops->reg_read(&c->vcpu, REG_CR4), c->xcr0,
+		c->lapic.mode != LAPIC_DISABLED);
+}
+
 bool vm_xcr0_write(struct vm_cpu *c, uint32_t index, uint64_t value)
 {
 	const uint64_t avx512 = XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM;

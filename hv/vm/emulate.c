@@ -10,21 +10,9 @@
  */
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
-#include "arch/x86/emul/execute.h"
-#include "arch/x86/emul/walk.h"
 #include "hv/lib/fmt.h"
 #include "hv/lib/string.h"
-#include "hv/vm/vm.h"
-
-struct emulation {
-	struct vm_cpu *c;
-	struct vcpu_mode mode;
-	unsigned cpl;
-	/* One translation that the exit itself told us. */
-	bool known;
-	gva_t known_gva;
-	gpa_t known_gpa;
-};
+#include "hv/vm/linear.h"
 
 /*
  * The PC's holes, where a probe finds nothing: VGA and option ROMs; ECAM, PCI window and chipset.
@@ -43,160 +31,6 @@ static bool in_hole(gpa_t gpa)
 			return true;
 	}
 	return false;
-}
-
-static int walk_read(void *opaque, gpa_t gpa, unsigned size, uint64_t *value)
-{
-	struct emulation *em = opaque;
-	const volatile void *entry = guest_mem_map(&em->c->vm->mem, gpa, size, NULL);
-
-	if (!entry)
-		return E_RANGE;
-	*value = size == 8 ? *(const volatile uint64_t *)entry : *(const volatile uint32_t *)entry;
-	return OK;
-}
-
-static int walk_cmpxchg(void *opaque, gpa_t gpa, unsigned size, uint64_t old, uint64_t value)
-{
-	struct emulation *em = opaque;
-	void *entry = guest_mem_map(&em->c->vm->mem, gpa, size, NULL);
-	uint32_t old32 = (uint32_t)old;
-	bool done;
-
-	if (!entry)
-		return E_RANGE;
-	if (size == 8)
-		done = __atomic_compare_exchange_n(
-			(uint64_t *)entry, &old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	else
-		done = __atomic_compare_exchange_n((uint32_t *)entry, &old32, (uint32_t)value,
-			false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	return done ? OK : E_BUSY;
-}
-
-static int walk(struct emulation *em, gva_t gva, unsigned access, struct walk_out *out)
-{
-	const struct vcpu_mode *m = &em->mode;
-	const struct walk_env with = {
-		.cr0 = m->cr0,
-		.cr3 = m->cr3,
-		.cr4 = m->cr4,
-		.efer = m->efer,
-		.rflags = m->rflags,
-		.phys_bits = (uint8_t)em->c->cpuid.phys_bits,
-		.gib_pages = true,
-		.opaque = em,
-		.read = walk_read,
-		.cmpxchg = walk_cmpxchg,
-	};
-
-	return walk_translate(&with, gva, access, out);
-}
-
-/* The tables that led to the last fetch still lead there. */
-static bool same_tables(const struct vm_cpu *c)
-{
-	const struct vm_fetch *f = &c->fetched;
-
-	for (unsigned i = 0; i < f->walk.depth; i++) {
-		if (*guest_mem_at(&c->vm->mem, &f->entry[i]) != f->walk.entry[i])
-			return false;
-	}
-	return f->walk.depth != 0;
-}
-
-/* Keep a walk for the next fetch; one whose entries are not all in RAM is not kept. */
-static void remember_walk(struct vm_cpu *c, const struct walk_out *walk)
-{
-	struct vm_fetch *f = &c->fetched;
-
-	f->walk = *walk;
-	if (!guest_mem_find(&c->vm->mem, align_down(walk->gpa, PAGE_SIZE), &f->page))
-		f->walk.depth = 0;
-	for (unsigned i = 0; i < f->walk.depth; i++) {
-		if (!guest_mem_find(&c->vm->mem, walk->entry_gpa[i], &f->entry[i]))
-			f->walk.depth = 0;
-	}
-}
-
-static bool fetched_here(
-	const struct vm_cpu *c, const struct vcpu_mode *m, gva_t gva, unsigned kind)
-{
-	const struct vm_fetch *f = &c->fetched;
-
-	return (gva ^ f->gva) < PAGE_SIZE && f->kind == kind && f->cr3 == m->cr3 &&
-	       f->cr0 == m->cr0 && f->cr4 == m->cr4 && f->efer == m->efer && same_tables(c);
-}
-
-/*
- * The CPU has just fetched and checked the instruction, so the question is only whether its bytes
- * are the ones known: CR3 and the entries decide where they lie.
- */
-bool vm_fetch_same(struct vm_cpu *c)
-{
-	const struct emul_insn *insn = &c->emulated;
-	const struct vm_fetch *f = &c->fetched;
-	gva_t gva = c->vcpu.rip;
-	struct guest_place at = f->page;
-	uint64_t cr3, bytes, known;
-	unsigned skip = gva & 7;
-
-	if ((gva ^ f->gva) >= PAGE_SIZE || skip + insn->length > 8 ||
-		!c->vcpu.ops->kernel64(&c->vcpu, &cr3) || f->cr3 != cr3 || !same_tables(c))
-		return false;
-	at.offset += (uint32_t)(gva & (PAGE_SIZE - 1) & ~7ull);
-	bytes = *guest_mem_at(&c->vm->mem, &at) >> (skip * 8);
-	__builtin_memcpy(&known, insn->bytes, 8);
-	return ((bytes ^ known) & mask_bytes(insn->length)) == 0;
-}
-
-static int translate_fetch(struct emulation *em, gva_t gva, unsigned kind, struct walk_out *out)
-{
-	struct vm_fetch *f = &em->c->fetched;
-	const struct vcpu_mode *m = &em->mode;
-	int status;
-
-	if (fetched_here(em->c, m, gva, kind)) {
-		out->gpa = align_down(f->walk.gpa, PAGE_SIZE) | (gva & (PAGE_SIZE - 1));
-		return OK;
-	}
-	status = walk(em, gva, kind, out);
-	f->walk.depth = 0;
-	if (status == OK && (m->efer & EFER_LMA)) { /* its entries have 8 bytes */
-		*f = (struct vm_fetch){gva, m->cr0, m->cr3, m->cr4, m->efer, kind, {0}, {{0}}, {0}};
-		remember_walk(em->c, out);
-	}
-	return status;
-}
-
-/* One page's worth of translation. */
-static enum emul_result translate(
-	struct emulation *em, struct emul_ctx *ctx, gva_t gva, unsigned access, gpa_t *gpa)
-{
-	struct walk_out out;
-	int status;
-
-	if (em->known && (gva ^ em->known_gva) < PAGE_SIZE) {
-		*gpa = align_down(em->known_gpa, PAGE_SIZE) | (gva & (PAGE_SIZE - 1));
-		return EMUL_DONE;
-	}
-	if (access & WALK_FETCH)
-		status = translate_fetch(em, gva, access, &out);
-	else
-		status = walk(em, gva, access, &out);
-	if (status == OK) {
-		*gpa = out.gpa;
-		return EMUL_DONE;
-	}
-	if (status == E_BUSY)
-		return EMUL_AGAIN;
-	if (status == E_FAULT) {
-		ctx->fault = (struct emul_fault){14, true, out.error_code, gva};
-		return EMUL_FAULT;
-	}
-	vm_stop(em->c->vm, STOP_FAILED, "page tables outside its memory, reached from 0x%lx",
-		(unsigned long)gva);
-	return EMUL_STOP;
 }
 
 /* At most 8 bytes, nearly always 4: a call of memcpy() costs more. */
@@ -247,10 +81,10 @@ static enum emul_result linear_access(
 	unsigned kind = (access & EMUL_ACCESS_WRITE || write ? WALK_WRITE : 0) |
 			(em->cpl == 3 ? WALK_USER : 0);
 	gpa_t gpa[2];
-	enum emul_result result = translate(em, ctx, gva, kind, &gpa[0]);
+	enum emul_result result = linear_translate(em, ctx, gva, kind, &gpa[0]);
 
 	if (result == EMUL_DONE && first < size)
-		result = translate(em, ctx, gva + first, kind, &gpa[1]);
+		result = linear_translate(em, ctx, gva + first, kind, &gpa[1]);
 	if (result == EMUL_DONE)
 		result = physical_access(em, gpa[0], buf, first, write);
 	if (result == EMUL_DONE && first < size)
@@ -279,10 +113,10 @@ static enum emul_result emul_probe_write(struct emul_ctx *ctx, gva_t gva, unsign
 	unsigned kind = WALK_WRITE | (em->cpl == 3 ? WALK_USER : 0);
 	gva_t last = gva + size - 1;
 	gpa_t gpa;
-	enum emul_result result = translate(em, ctx, gva, kind, &gpa);
+	enum emul_result result = linear_translate(em, ctx, gva, kind, &gpa);
 
 	if (result == EMUL_DONE && (gva ^ last) >= PAGE_SIZE)
-		result = translate(em, ctx, align_down(last, PAGE_SIZE), kind, &gpa);
+		result = linear_translate(em, ctx, align_down(last, PAGE_SIZE), kind, &gpa);
 	return result;
 }
 
@@ -327,84 +161,6 @@ static const struct emul_env env = {
 	.segment = emul_segment,
 };
 
-static void prepare(struct emulation *em, struct emul_ctx *ctx, const struct vm_exit *e)
-{
-	struct vcpu *v = &em->c->vcpu;
-	const struct vcpu_mode *m = &em->mode;
-
-	v->ops->mode_get(v, &em->mode);
-	v->gpr[RSP] = m->rsp;
-	em->cpl = (m->rflags & RFLAGS_VM) ? 3
-		  : !(m->cr0 & CR0_PE)    ? 0
-					  : (m->ss_attr & SEG_ATTR_DPL) >> 5;
-	em->known = e->reason == EXIT_STAGE2 && e->stage2.gva_valid && !e->stage2.walking;
-	em->known_gva = e->stage2.gva;
-	em->known_gpa = e->stage2.gpa;
-	*ctx = (struct emul_ctx){
-		.gpr = v->gpr,
-		.rip = v->rip,
-		.rflags = m->rflags,
-		.cr0 = m->cr0,
-		.cr4 = m->cr4,
-		.code = (uint8_t)emul_code_size(m->efer, m->cs_attr),
-		.cpl = (uint8_t)em->cpl,
-		.env = &env,
-		.opaque = em,
-	};
-}
-
-static gva_t fetch_address(const struct emulation *em, const struct emul_ctx *ctx)
-{
-	struct vcpu *v = &em->c->vcpu;
-	struct segment cs;
-
-	if (ctx->code == EMUL_CODE64)
-		return ctx->rip;
-	v->ops->segment_get(v, SEG_CS, &cs);
-	return (uint32_t)(cs.base + ctx->rip);
-}
-
-/* Up to 15 bytes at CS:RIP; fewer when the next page cannot be fetched. */
-static enum emul_result fetch(
-	struct emulation *em, struct emul_ctx *ctx, uint8_t *bytes, unsigned *count)
-{
-	gva_t gva = fetch_address(em, ctx);
-	unsigned kind = WALK_FETCH | (em->cpl == 3 ? WALK_USER : 0);
-	bool known = em->known;
-
-	em->known = false; /* that was the data access */
-	for (*count = 0; *count < EMUL_INSN_MAX;) {
-		unsigned n = (unsigned)MIN((uint64_t)EMUL_INSN_MAX - *count,
-			PAGE_SIZE - ((gva + *count) & (PAGE_SIZE - 1)));
-		gpa_t gpa;
-		enum emul_result result = translate(em, ctx, gva + *count, kind, &gpa);
-
-		if (result != EMUL_DONE && *count == 0)
-			return result;
-		if (result != EMUL_DONE ||
-			guest_mem_read(&em->c->vm->mem, gpa, bytes + *count, n) != OK)
-			break;
-		*count += n;
-	}
-	em->known = known;
-	return EMUL_DONE;
-}
-
-/*
- * The instruction goes on where it cannot be fetched: that is the guest's fault, at the first such
- * byte.
- */
-static enum emul_result fetch_fault(struct emulation *em, struct emul_ctx *ctx, unsigned count)
-{
-	enum emul_result result;
-	gpa_t gpa;
-
-	em->known = false;
-	result = translate(em, ctx, fetch_address(em, ctx) + count,
-		WALK_FETCH | (em->cpl == 3 ? WALK_USER : 0), &gpa);
-	return result == EMUL_DONE ? EMUL_UNSUPPORTED : result;
-}
-
 /*
  * A guest touches its devices with few instructions again and again. Decoding looks at nothing but
  * the code size and the instruction's own bytes, so the same ones need no decoding.
@@ -421,12 +177,24 @@ static bool same_as_last(
 	return true;
 }
 
-static enum emul_result decode_and_execute(struct emulation *em, struct emul_ctx *ctx)
+/* Some hardware keeps the bytes that it fetched; it stops where it could not read on. */
+static enum emul_result fetch(struct emulation *em, struct emul_ctx *ctx, const struct vm_exit *e,
+	uint8_t *bytes, unsigned *count)
+{
+	if (e->reason != EXIT_STAGE2 || e->stage2.byte_count != EMUL_INSN_MAX)
+		return linear_fetch(em, ctx, bytes, count);
+	memcpy(bytes, e->stage2.bytes, EMUL_INSN_MAX);
+	*count = EMUL_INSN_MAX;
+	return EMUL_DONE;
+}
+
+static enum emul_result decode_and_execute(
+	struct emulation *em, struct emul_ctx *ctx, const struct vm_exit *e)
 {
 	struct emul_insn *insn = &em->c->emulated;
 	uint8_t bytes[EMUL_INSN_MAX];
 	unsigned count;
-	enum emul_result result = fetch(em, ctx, bytes, &count);
+	enum emul_result result = fetch(em, ctx, e, bytes, &count);
 	enum emul_decode_result decoded;
 
 	if (result != EMUL_DONE)
@@ -443,7 +211,7 @@ static enum emul_result decode_and_execute(struct emulation *em, struct emul_ctx
 	case EMUL_DECODE_TOO_LONG:
 		ctx->fault = (struct emul_fault){.vector = 13, .has_error = true};
 		return EMUL_FAULT;
-	case EMUL_DECODE_MORE: return fetch_fault(em, ctx, count);
+	case EMUL_DECODE_MORE: return linear_fetch_fault(em, ctx, count);
 	default: return EMUL_UNSUPPORTED;
 	}
 }
@@ -505,8 +273,9 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 	if (not_an_instruction(c, e))
 		return ACT_RESUME;
 	em.c = c;
-	prepare(&em, &ctx, e);
-	switch (decode_and_execute(&em, &ctx)) {
+	linear_prepare(&em, &ctx, e);
+	ctx.env = &env;
+	switch (decode_and_execute(&em, &ctx, e)) {
 	case EMUL_DONE: return finish(&em, &ctx);
 	case EMUL_AGAIN: /* registers of finished REP iterations stay */
 		if (ctx.rflags != em.mode.rflags)

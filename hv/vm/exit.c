@@ -3,6 +3,7 @@
  * What each exit means, the same for every vendor: one function per reason, and the table of them.
  */
 #include "arch/x86/cpu/insn.h"
+#include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/segment.h"
 #include "hv/vm/vm.h"
@@ -37,18 +38,12 @@ static enum exit_action exit_window(struct vcpu *v, const struct vm_exit *e)
 
 /*
  * #DB and #AC are intercepted so that a guest whose handler raises them again leaves the CPU each
- * time and can be stopped. An intercepted #DB has not changed DR6 yet (SDM vol. 3, "Exit
- * Qualification").
+ * time and can be stopped.
  */
 static enum exit_action exit_exception(struct vcpu *v, const struct vm_exit *e)
 {
 	struct vm_cpu *c = vm_cpu_of(v);
 
-	if (e->exception.vector == EXC_DB) {
-		write_dr6((read_dr6() & ~0xfull) | (e->exception.qualification & 0x600full) |
-			  DR6_RESET);
-		v->ops->reg_write(v, REG_DR7, v->ops->reg_read(v, REG_DR7) & ~DR7_GD);
-	}
 	vm_inject_exception(c, e->exception.vector, e->exception.has_error, e->exception.error);
 	if (e->exception.type >= EVENT_SOFT_INTERRUPT && v->event.vector == e->exception.vector) {
 		v->event.type = e->exception.type; /* INT1: the frame points behind it */
@@ -71,6 +66,8 @@ static NOINLINE enum exit_action exit_cpuid_other(struct vcpu *v)
 {
 	uint32_t leaf = (uint32_t)v->gpr[RAX], subleaf = (uint32_t)v->gpr[RCX];
 
+	if (leaf == CPUID_LEAF_XSAVE)
+		vm_xcr0_seen(vm_cpu_of(v));
 	return cpuid_answer(v, cpuid_table_find(&vm_cpu_of(v)->cpuid, leaf, subleaf));
 }
 
@@ -178,8 +175,9 @@ static enum exit_action exit_cr(struct vcpu *v, const struct vm_exit *e)
 	uint64_t cr0;
 
 	switch (e->cr.kind) {
-	case CR_READ: /* only CR8 reads exit */
-		vcpu_gpr_write(v, e->cr.gpr, lapic_cr8(&c->lapic));
+	case CR_READ:
+		vcpu_gpr_write(v, e->cr.gpr,
+			e->cr.number == 8 ? lapic_cr8(&c->lapic) : v->ops->reg_read(v, REG_CR4));
 		return ACT_NEXT;
 	case CR_WRITE: return gp_unless(v, write_cr(c, e->cr.number, vcpu_gpr_read(v, e->cr.gpr)));
 	case CR_CLTS:
@@ -246,9 +244,11 @@ static enum exit_action exit_entry_failure(struct vcpu *v, const struct vm_exit 
 
 const struct vcpu_hooks vm_hooks = {
 	.before_entry = vm_before_entry,
+	.decode = vm_decode,
 	.exit =
 		{
 			[EXIT_UNKNOWN] = exit_unknown,
+			[EXIT_AGAIN] = exit_resume,
 			[EXIT_INTERRUPT] = exit_interrupt,
 			[EXIT_NMI] = exit_resume,
 			[EXIT_INTERRUPT_WINDOW] = exit_window,

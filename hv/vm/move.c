@@ -50,12 +50,17 @@ bool vm_move_again(struct vm_cpu *c, const struct vm_exit *e)
 	struct vcpu *v = &c->vcpu;
 	const struct emul_insn *insn = &c->emulated;
 	unsigned size = insn->dst.size;
-	uint64_t value;
+	uint64_t value, gva;
 
 	/* Page walks, fetches and the delivery of events are no moves. */
-	if (!c->emulated_is_plain || (e->stage2.gva & (PAGE_SIZE - 1)) + size > PAGE_SIZE ||
-		!e->stage2.gva_valid || e->stage2.walking || e->stage2.fetch || v->reinject.valid ||
-		effective_address(v, insn) != e->stage2.gva || !vm_fetch_same(c))
+	if (!c->emulated_is_plain || e->stage2.walking || e->stage2.fetch || v->reinject.valid)
+		return false;
+	/* Not all hardware tells the linear address; it always tells the offset in its page. */
+	gva = effective_address(v, insn);
+	if (e->stage2.gva_valid ? gva != e->stage2.gva : (gva ^ e->stage2.gpa) & (PAGE_SIZE - 1))
+		return false;
+	if ((gva & (PAGE_SIZE - 1)) + size > PAGE_SIZE ||
+		!vm_fetch_same(c, insn->bytes, insn->length))
 		return false;
 	if (insn->src.kind == EMUL_OPERAND_MEM) {
 		if (!bus_read(&c->vm->mmio, e->stage2.gpa, size, &value))

@@ -100,6 +100,14 @@ struct vm_fetch {
 	struct guest_place entry[WALK_LEVELS_MAX], page;
 };
 
+/* The last instruction that vm_decode() looked at. */
+struct vm_intercepted {
+	uint8_t bytes[EMUL_INSN_MAX];
+	uint8_t length;         /* 0: none */
+	uint8_t reason, number; /* of the exit, and of the control register */
+	uint8_t gpr;
+};
+
 struct vm_cpu {
 	struct vcpu vcpu; /* first: the backend knows only this */
 	struct vm *vm;
@@ -109,6 +117,7 @@ struct vm_cpu {
 	struct emul_insn emulated; /* the last one; bytes from 0 to length say which */
 	bool emulated_is_plain;    /* vm_move_is_plain() of it */
 	struct vm_fetch fetched;
+	struct vm_intercepted intercepted;
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
 	bool halted, nmi_pending;
@@ -204,14 +213,29 @@ bool vm_cr0_write(struct vm_cpu *c, uint64_t value);
 bool vm_cr4_write(struct vm_cpu *c, uint64_t value);
 bool vm_xcr0_write(struct vm_cpu *c, uint32_t index, uint64_t value);
 bool vm_efer_write(struct vm_cpu *c, uint64_t value);
+/* The guest asks for what depends on XCR0. */
+void vm_xcr0_seen(struct vm_cpu *c);
+
+/* intercept.c: virt.h, struct vcpu_hooks */
+bool vm_decode(struct vcpu *v, struct vm_exit *e);
 
 /* move.c: the last instruction again, if it is a plain move to or from a device; false: not done */
 bool vm_move_again(struct vm_cpu *c, const struct vm_exit *e);
 bool vm_move_is_plain(const struct emul_insn *insn);
 
 /* emulate.c */
-/* RIP leads to the bytes of c->emulated, through unchanged tables, in 64-bit code at CPL 0. */
-bool vm_fetch_same(struct vm_cpu *c);
+/*
+ * RIP leads to these bytes, through the tables of the last fetch, in 64-bit code at CPL 0. The
+ * first 8 of `bytes` are read, whatever the length.
+ */
+bool vm_fetch_same(struct vm_cpu *c, const uint8_t *bytes, unsigned length);
+/*
+ * Up to EMUL_INSN_MAX bytes at RIP, and the code size to decode them in. False: not a single one;
+ * the fault is pending, or the guest is stopped.
+ */
+bool vm_fetch(struct vm_cpu *c, uint8_t *bytes, unsigned *count, enum emul_code *code);
+/* Decoding wants more bytes than could be fetched: that is a fault. */
+void vm_fetch_fault(struct vm_cpu *c, unsigned count);
 enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);
 
 /* lapic_glue.c */

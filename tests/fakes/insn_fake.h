@@ -69,6 +69,8 @@ void clac(void);
 void cli(void);
 void sti(void);
 void irq_window(void);
+void host_nmi(void);
+void host_machine_check(void);
 void sti_hlt_cli(void);
 void hlt(void);
 void cpu_relax(void);

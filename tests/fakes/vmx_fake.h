@@ -16,7 +16,5 @@ bool vmclear(hpa_t vmcs);
 bool vmptrld(hpa_t vmcs);
 void invept(uint64_t type, uint64_t eptp);
 void invvpid(uint64_t type, uint16_t vpid);
-void host_nmi(void);
-void host_machine_check(void);
 
 #endif

@@ -50,6 +50,10 @@ EXCEPTIONS = {
         "only in host tests: their privileged instructions",
     ("arch/x86/vmx/vmx_insn.h", "tests/fakes/vmx_fake.h"):
         "only in host tests: their VT-x",
+    ("arch/x86/svm/svm_insn.h", "tests/fakes/svm_fake.h"):
+        "only in host tests: their AMD-V",
+    ("arch/x86/cpu/asm_offsets.c.in", "arch/x86/svm/svm.h"):
+        "offsets for assembly; never linked",
     ("arch/x86/cpu/asm_offsets.c.in", "arch/x86/virt/virt.h"):
         "offsets for assembly; never linked",
     ("arch/x86/cpu/asm_offsets.c.in", "arch/x86/vmx/vmx.h"):

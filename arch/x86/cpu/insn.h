@@ -392,6 +392,19 @@ static inline void irq_window(void)
 }
 
 /*
+ * After an exit for a host NMI or machine check: run the host's handler, whose IRET unblocks NMIs.
+ */
+static inline void host_nmi(void)
+{
+	__asm__ volatile("int $2" : : : "memory");
+}
+
+static inline void host_machine_check(void)
+{
+	__asm__ volatile("int $18" : : : "memory");
+}
+
+/*
  * Sleep until an interrupt, with none lost between the STI and the HLT; IF is 0 again afterwards.
  */
 static inline void sti_hlt_cli(void)

@@ -102,12 +102,17 @@ static void take_exception(struct trap_frame *frame)
 	unsigned vector = (unsigned)frame->vector;
 
 	switch (vector) {
+	case EXC_DB: /* nothing here sets TF or a breakpoint: see svm/entry.S */
 	case EXC_GP:
 	case EXC_UD:
 	case EXC_PF:
 	case EXC_SS:
 		if (fix_up(frame))
 			return;
+		break;
+	case EXC_SX:
+		if (frame->error == SX_INIT)
+			return; /* an INIT that VM_CR.R_INIT has turned into this */
 		break;
 	default: break;
 	}

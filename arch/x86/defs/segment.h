@@ -54,6 +54,7 @@
 #define EXC_HV    28u
 #define EXC_VC    29u
 #define EXC_SX    30u
+#define SX_INIT   1u /* error code: APM vol. 2, "#SX - Security Exception" */
 #define EXC_COUNT 32u
 
 /* Vectors that push an error code: #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX */

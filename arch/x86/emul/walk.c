@@ -90,8 +90,12 @@ static uint64_t reserved_64bit(const struct walk *w, bool leaf)
 	bool pae = w->mode == &modes[MODE_PAE];
 	uint64_t reserved = bits_from_to(w->env->phys_bits, pae ? 62 : 51);
 
+	/*
+	 * Intel's CPUs check the low ones when CR3 is loaded, not in a walk (SDM vol. 3, "PDPTE
+	 * Registers"); QEMU's AMD sets A there.
+	 */
 	if (is_pae_root(w))
-		return reserved | PTE_NX | bits_from_to(1, 2) | bits_from_to(5, 8);
+		return reserved | PTE_NX;
 	if (!(w->env->efer & EFER_NXE))
 		reserved |= PTE_NX;
 	if (w->level > 1 && leaf)

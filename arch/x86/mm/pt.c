@@ -74,6 +74,11 @@ static unsigned ept_flags(uint64_t entry, bool large UNUSED)
 	return flags;
 }
 
+static uint64_t npt_leaf(hpa_t pa, unsigned flags, bool large)
+{
+	return host_leaf(pa, flags, large) | PTE_U;
+}
+
 const struct pt_format pt_format_host = {
 	.name = "host",
 	.levels = 4,
@@ -94,6 +99,16 @@ const struct pt_format pt_format_ept = {
 	.inherit_mask = EPT_A | EPT_D,
 	.leaf = ept_leaf,
 	.flags = ept_flags,
+};
+
+const struct pt_format pt_format_npt = {
+	.name = "NPT",
+	.levels = 4,
+	.level = {{39, 0}, {30, PTE_PS}, {21, PTE_PS}, {12, 0}},
+	.present_mask = PTE_P,
+	.table_bits = PTE_P | PTE_W | PTE_U | PTE_A,
+	.leaf = npt_leaf,
+	.flags = host_flags,
 };
 
 /* ---- Entries ---- */

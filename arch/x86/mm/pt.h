@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One page-table walker for all formats: the hypervisor's own tables, EPT, later NPT and IOMMUs. A
+ * One page-table walker for all formats: the hypervisor's own tables, EPT, NPT, later IOMMUs. A
  * format is a table of levels and two functions that build and read a leaf.
  *
  * Every change is a single 64-bit store, and after each store every address translates as it did
@@ -57,6 +57,11 @@ struct pt_format {
 extern const struct pt_format pt_format_host;
 /* 4-level EPT. Needs PT_READ with PT_WRITE or PT_EXEC: execute-only is not used. */
 extern const struct pt_format pt_format_ept;
+/*
+ * Nested paging of AMD-V, 4 levels: the host's format and PAT, and all is user memory (APM vol. 2,
+ * "Nested Table Walk"). PT_IGNORE_PAT has no counterpart: the guest's PAT is combined.
+ */
+extern const struct pt_format pt_format_npt;
 
 struct pt {
 	const struct pt_format *format;

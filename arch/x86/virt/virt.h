@@ -94,6 +94,7 @@ struct vcpu_mode {
 /* Why the guest was left. The vendor's raw number stays in vm_exit.raw for counters and reports. */
 enum exit_reason {
 	EXIT_UNKNOWN = 0, /* nothing here knows it: stops the guest */
+	EXIT_AGAIN,       /* nothing to do but to enter the guest again */
 	EXIT_INTERRUPT,   /* a host interrupt; already served when the handler runs */
 	EXIT_NMI,         /* a host NMI; already served */
 	EXIT_INTERRUPT_WINDOW,
@@ -148,12 +149,13 @@ struct vm_exit {
 			bool gva_valid, read, write, fetch;
 			bool mapped;  /* the page is mapped, the access kind is what was refused */
 			bool walking; /* the CPU was reading the guest's own page tables */
+			uint8_t byte_count;   /* 0: the hardware did not keep the instruction */
+			const uint8_t *bytes; /* of the instruction that made the access */
 		} stage2;
 		struct {
 			uint8_t vector, type; /* type: enum event_type */
 			bool has_error;
 			uint32_t error;
-			uint64_t qualification; /* #DB: bits to set in DR6 */
 		} exception;
 		struct {
 			uint32_t error; /* vendor's error number */
@@ -203,6 +205,12 @@ struct vcpu_hooks {
 	 * event. False: leave the run loop instead of entering.
 	 */
 	bool (*before_entry)(struct vcpu *v);
+	/*
+	 * This hardware does not say how long the instruction is (insn_len), or which register a
+	 * CR access uses (cr.gpr): look at its bytes. False: RIP does not lead to it any more, or
+	 * leads to a fault, which is then pending.
+	 */
+	bool (*decode)(struct vcpu *v, struct vm_exit *e);
 	enum exit_action (*exit[EXIT_COUNT])(struct vcpu *v, const struct vm_exit *e);
 };
 
@@ -296,7 +304,7 @@ struct virt_ops {
 #define VCPU_BLOCKED_INTERRUPTS 1u /* IF clear, or shadow of STI or MOV SS */
 #define VCPU_BLOCKED_NMI        2u
 
-extern const struct virt_ops vmx_ops;
+extern const struct virt_ops vmx_ops, svm_ops;
 
 static inline uint64_t vcpu_gpr_read(struct vcpu *v, unsigned gpr)
 {

@@ -48,6 +48,13 @@ static void keep_single_step(void)
 		vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
 }
 
+/* An intercepted #DB has not changed DR6 and DR7 yet (SDM vol. 3, "Exit Qualification"). */
+static void set_dr6(uint64_t qualification)
+{
+	write_dr6((read_dr6() & ~0xfull) | (qualification & 0x600full) | DR6_RESET);
+	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
+}
+
 static void decode_exception(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_INTR_INFO);
@@ -56,14 +63,15 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e, uint64_t qualifi
 	e->exception.type = (info >> INTR_INFO_TYPE_SHIFT) & INTR_INFO_TYPE_MASK;
 	if (e->exception.type >= EVENT_SOFT_INTERRUPT)
 		e->insn_len = (uint8_t)vmread(VMCS_EXIT_INSN_LENGTH);
-	e->exception.qualification = qualification;
 	e->exception.has_error = info & INTR_INFO_ERROR_VALID;
 	if (e->exception.has_error)
 		e->exception.error = (uint32_t)vmread(VMCS_EXIT_INTR_ERROR);
 	if ((info & INTR_INFO_NMI_UNBLOCK) && e->exception.vector != EXC_DF)
 		reblock_nmi(v);
-	if (e->exception.vector == EXC_DB)
+	if (e->exception.vector == EXC_DB) {
 		keep_single_step();
+		set_dr6(qualification);
+	}
 	if (e->exception.vector == EXC_NMI) {
 		e->reason = EXIT_NMI;
 		/* The exit left NMIs blocked: only the handler's IRET opens them again. */
@@ -105,6 +113,7 @@ static void decode_io(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 static void decode_ept_violation(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 {
 	e->stage2.gpa = vmread(VMCS_GUEST_PHYSICAL);
+	e->stage2.byte_count = 0;
 	e->info = (uint32_t)e->stage2.gpa;
 	e->stage2.read = qualification & 1;
 	e->stage2.write = qualification & 2;

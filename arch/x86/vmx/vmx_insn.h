@@ -72,19 +72,6 @@ static inline void invvpid(uint64_t type, uint16_t vpid)
 
 	__asm__ volatile("invvpid %0, %1" : : "m"(descriptor), "r"(type) : "cc", "memory");
 }
-
-/*
- * After an exit for a host NMI or machine check: run the host's handler, whose IRET unblocks NMIs.
- */
-static inline void host_nmi(void)
-{
-	__asm__ volatile("int $2" : : : "memory");
-}
-
-static inline void host_machine_check(void)
-{
-	__asm__ volatile("int $18" : : : "memory");
-}
 #endif
 
 #endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Delivering events: injection, what an exit cut short, and the windows in which an interrupt or an
+ * NMI may come (APM vol. 2, "Event Injection", "Virtual Interrupts", "NMI Support").
+ */
+#include "arch/x86/defs/cr.h"
+#include "arch/x86/defs/segment.h"
+#include "arch/x86/svm/svm.h"
+
+static uint64_t pack(const struct vcpu_event *event, bool error)
+{
+	uint64_t type = event->type >= EVENT_SOFT_INTERRUPT ? SVM_TYPE_EXCEPTION : event->type;
+	uint64_t info = SVM_EVENT_VALID | type << SVM_EVENT_TYPE_SHIFT | event->vector;
+
+	_Static_assert(EVENT_INTERRUPT == SVM_TYPE_INTR && EVENT_NMI == SVM_TYPE_NMI &&
+			       EVENT_EXCEPTION == SVM_TYPE_EXCEPTION,
+		"the types have the same numbers");
+	if (error)
+		info |= SVM_EVENT_ERROR_VALID | (uint64_t)event->error << SVM_EVENT_ERROR_SHIFT;
+	return info;
+}
+
+static struct vcpu_event unpack(uint64_t info)
+{
+	return (struct vcpu_event){
+		.valid = true,
+		.vector = (uint8_t)(info & SVM_EVENT_VECTOR),
+		.type = (uint8_t)((info >> SVM_EVENT_TYPE_SHIFT) & SVM_EVENT_TYPE_MASK),
+		.has_error = info & SVM_EVENT_ERROR_VALID,
+		.error = (uint32_t)(info >> SVM_EVENT_ERROR_SHIFT),
+	};
+}
+
+/*
+ * INT1, the only soft event that comes here, is injected as an exception behind the instruction.
+ * Real mode pushes no error code.
+ */
+void svm_inject(struct svm_vcpu *x, struct vcpu_event *event)
+{
+	struct vmcb *b = x->vmcb;
+
+	if (event->type >= EVENT_SOFT_INTERRUPT)
+		b->rip += event->insn_len;
+	b->event_inj = pack(event, event->has_error && (b->cr0 & CR0_PE));
+	b->int_shadow = 0;
+	if (event->type == EVENT_NMI) {
+		x->nmi_blocked = true;
+		x->iret_seen = false;
+	}
+	event->valid = false;
+}
+
+static void deliver_again(struct vcpu *v, uint64_t info)
+{
+	struct svm_vcpu *x = v->vendor;
+
+	v->reinject = unpack(info);
+	if (v->reinject.type == EVENT_NMI)
+		x->nmi_blocked = false;
+	__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
+}
+
+/* The entry did not happen: the event that was to go with it is chosen again. */
+void svm_take_back(struct vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+	uint64_t info = x->vmcb->event_inj;
+
+	x->vmcb->event_inj = 0;
+	if (info & SVM_EVENT_VALID)
+		deliver_again(v, info);
+}
+
+/*
+ * The last exit cut short the delivery of an event. INT n, INT3 and INTO are executed again: RIP
+ * still points at them.
+ */
+void svm_save_vectoring(struct vcpu *v)
+{
+	const struct svm_vcpu *x = v->vendor;
+	uint64_t info = x->vmcb->exit_int_info;
+	struct vcpu_event event = unpack(info);
+
+	if (!(info & SVM_EVENT_VALID) || event.type == SVM_TYPE_SOFT)
+		return;
+	if (event.type == EVENT_EXCEPTION && (event.vector == EXC_BP || event.vector == EXC_OF))
+		return;
+	deliver_again(v, info);
+}
+
+/* NMIs stay blocked until IRET, once seen, has been executed. */
+static bool nmi_blocked(struct svm_vcpu *x)
+{
+	if (x->nmi_blocked && x->iret_seen && x->vmcb->rip != x->iret_rip) {
+		x->nmi_blocked = false;
+		x->iret_seen = false;
+	}
+	return x->nmi_blocked;
+}
+
+uint32_t svm_interruptibility(struct vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+	const struct vmcb *b = x->vmcb;
+	uint32_t blocked = 0;
+
+	if (!(b->rflags & RFLAGS_IF) || (b->int_shadow & SVM_INT_SHADOW))
+		blocked |= VCPU_BLOCKED_INTERRUPTS;
+	if (nmi_blocked(x) || (b->int_shadow & SVM_INT_SHADOW))
+		blocked |= VCPU_BLOCKED_NMI;
+	return blocked;
+}
+
+void svm_iret(struct vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+
+	x->iret_seen = true;
+	x->iret_rip = v->rip;
+}
+
+/*
+ * Come back behind the next instruction. Every exception is intercepted meanwhile, so that none
+ * pushes our TF where the guest would see it.
+ */
+static void step_begin(struct svm_vcpu *x)
+{
+	x->stepping = true;
+	x->step_tf = x->vmcb->rflags & RFLAGS_TF;
+	x->vmcb->rflags |= RFLAGS_TF;
+	svm_intercept_exceptions(x, true);
+}
+
+bool svm_step_end(struct vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+	struct vmcb *b = x->vmcb;
+	bool done = b->exit_code == SVM_EXIT_EXCEPTION + EXC_DB && (b->dr6 & DR6_BS);
+
+	x->stepping = false;
+	svm_intercept_exceptions(x, false);
+	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	/* IRET has loaded RFLAGS; anything else has left our TF there. */
+	if (done && x->iret_seen) {
+		x->nmi_blocked = false;
+		x->iret_seen = false;
+	} else if (!x->step_tf) {
+		b->rflags &= ~(uint64_t)RFLAGS_TF;
+	}
+	if (!done || x->step_tf)
+		return false;
+	b->dr6 &= ~DR6_BS;
+	b->clean &= ~SVM_CLEAN_DRX;
+	return !(b->dr6 & 0xf); /* else a breakpoint of the guest's own, too */
+}
+
+static void interrupt_window(const struct vcpu *v, struct vmcb *b)
+{
+	uint64_t v_intr = SVM_V_INTR_MASKING;
+
+	if (v->want_interrupt_window)
+		v_intr |= SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
+	if (b->v_intr == v_intr)
+		return;
+	b->v_intr = v_intr;
+	b->clean &= ~SVM_CLEAN_TPR;
+}
+
+void svm_update_windows(struct vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+	struct vmcb *b = x->vmcb;
+	uint32_t word = svm_base_intercept_3();
+	bool blocked = nmi_blocked(x);
+
+	interrupt_window(v, b);
+	if (v->want_interrupt_window)
+		word |= SVM_3_VINTR;
+	if (blocked && !x->iret_seen)
+		word |= SVM_3_IRET;
+	svm_intercept(x, SVM_INTERCEPT_3, word);
+	if (v->want_nmi_window && !x->stepping && !(b->event_inj & SVM_EVENT_VALID) &&
+		(blocked ? x->iret_seen : b->int_shadow & SVM_INT_SHADOW))
+		step_begin(x);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the AMD-V backend share. Nothing outside arch/x86/svm includes this. */
+#ifndef ARCH_X86_SVM_SVM_H
+#define ARCH_X86_SVM_SVM_H
+
+#include "arch/x86/defs/svm.h"
+#include "arch/x86/virt/virt.h"
+
+/* The vendor's part of a vCPU; one frame, charged to the guest, the VMCB in a second one. */
+struct svm_vcpu {
+	struct vmcb *vmcb;
+	hpa_t vmcb_pa;
+	hpa_t host_area; /* where this CPU's FS, GS, TR, ... are kept while the guest has them */
+	bool cr4_mce;    /* the guest's own CR4.MCE; the real one is always set */
+	/*
+	 * AMD-V does not know that NMIs are blocked until IRET. IRET is intercepted meanwhile; it
+	 * has not been executed then, so they stay blocked until RIP has moved on.
+	 */
+	bool nmi_blocked, iret_seen;
+	uint64_t iret_rip;
+	/* One instruction is single-stepped, because an NMI waits behind it. */
+	bool stepping;
+	bool step_tf; /* the guest's own TF */
+};
+
+/* What this machine has, found once by svm_cpu_check on the boot CPU. */
+struct svm_config {
+	uint32_t asids;
+	uint32_t features; /* CPUID_SVM_EDX_* */
+	uint32_t clean;    /* SVM_CLEAN_*: what vmcb.clean says when nothing has changed */
+	uint32_t flush;    /* SVM_TLB_*: the least that drops one guest's translations */
+	hpa_t iopm;        /* ones: every port exits */
+	hpa_t msrpm;       /* ones but for MSRs that are the guest's own */
+};
+extern struct svm_config svm_config;
+
+/* caps.c */
+int svm_cpu_check(struct virt_caps *caps, const char **reason);
+int svm_cpu_enable(unsigned cpu, const char **reason);
+void svm_cpu_disable(void);
+hpa_t svm_host_area(unsigned cpu);
+
+/* vmcb.c */
+int svm_vcpu_init(struct vcpu *v);
+void svm_vcpu_load(struct vcpu *v);
+void svm_vcpu_unload(struct vcpu *v);
+void svm_state_set(struct vcpu *v, const struct vcpu_state *s);
+void svm_state_get(struct vcpu *v, struct vcpu_state *s);
+void svm_mode_get(struct vcpu *v, struct vcpu_mode *m);
+bool svm_kernel64(struct vcpu *v, uint64_t *cr3);
+void svm_segment_get(struct vcpu *v, enum segment_index index, struct segment *s);
+uint64_t svm_reg_read(struct vcpu *v, enum vcpu_reg reg);
+void svm_reg_write(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
+void svm_pdpte_set(struct vcpu *v, const uint64_t pdpte[4]);
+void svm_tsc_offset_set(struct vcpu *v, uint64_t offset);
+void svm_flush(struct vcpu *v);
+/* The intercepts that depend on the moment. */
+void svm_intercept(struct svm_vcpu *x, enum svm_intercept_word word, uint32_t bits);
+uint32_t svm_base_intercept_3(void);
+void svm_intercept_exceptions(struct svm_vcpu *x, bool all);
+
+/* event.c */
+void svm_inject(struct svm_vcpu *x, struct vcpu_event *event);
+void svm_take_back(struct vcpu *v);
+void svm_save_vectoring(struct vcpu *v);
+void svm_update_windows(struct vcpu *v);
+uint32_t svm_interruptibility(struct vcpu *v);
+void svm_iret(struct vcpu *v);
+/* After each exit while stepping; tells whether the exit is that of the step and nothing else. */
+bool svm_step_end(struct vcpu *v);
+
+/* exit.c */
+void svm_run(struct vcpu *v);
+void svm_instruction_done(struct vcpu *v, uint64_t rip);
+
+/* What svm_enter returns. */
+enum svm_enter_result {
+	SVM_ENTERED = 0, /* and has exited again */
+	SVM_ABORTED = 1, /* something was posted at the last moment */
+};
+
+/* entry.S */
+int svm_enter(struct vcpu *v, struct svm_vcpu *x);
+
+#endif
