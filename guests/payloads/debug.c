@@ -4,11 +4,18 @@
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/segment.h"
 #include "guests/runtime/guest.h"
+#include "hv/lib/string.h"
 
 PAYLOAD("debug");
 
 #define DR6_BD    (1ull << 13)
 #define STEPS_MAX 32
+
+/*
+ * Said on the command line: an intercepted #DB has not told its cause to DR6, as it does on AMD's
+ * CPUs but not on those of Bochs. Then there are no breakpoints to speak of.
+ */
+static bool dr6_lost;
 
 static volatile unsigned steps;
 static volatile uint64_t step_rip[STEPS_MAX], last_dr6, last_dr7;
@@ -82,7 +89,7 @@ static void test_single_step(void)
 		(long)(step_rip[6] - (uint64_t)step_begin));
 	/* PUSHF, AND and POPF are stepped too: POPF's trap still belongs to the old TF. */
 	check(steps == 10, "%u steps, not 10", steps);
-	check(last_dr6 & DR6_BS, "DR6 is 0x%lx after a step", last_dr6);
+	check(dr6_lost || (last_dr6 & DR6_BS), "DR6 is 0x%lx after a step", last_dr6);
 }
 
 /* Stepping a repeated string instruction that is emulated: one trap for each iteration. */
@@ -185,15 +192,19 @@ static void test_icebp(void)
 
 void payload_run(void)
 {
+	dr6_lost = strcmp(guest_cmdline(), "dr6-lost") == 0;
 	test_registers();
 	trap_set_handler(EXC_DB, db_handler);
 	test_single_step();
 	test_step_string();
 	test_shadows();
-	test_data_breakpoint();
-	test_code_breakpoint();
-	if (on_qemu_cpu()) /* has neither */
+	if (!dr6_lost) {
+		test_data_breakpoint();
+		test_code_breakpoint();
+	}
+	if (on_qemu_cpu()) /* has neither of the following */
 		return;
-	test_general_detect();
+	if (!dr6_lost)
+		test_general_detect();
 	test_icebp();
 }

@@ -181,9 +181,13 @@ static void test_forbidden(void)
 		test_ranges(forbidden_amd, ARRAY_SIZE(forbidden_amd));
 	else
 		test_ranges(forbidden_intel, ARRAY_SIZE(forbidden_intel));
-	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++) {
+		/* These belong to the guest and go to the CPU, and QEMU's takes anything. */
+		if (refused[i].value == NON_CANONICAL && on_qemu_cpu())
+			continue;
 		check(wrmsr_safe(refused[i].msr, refused[i].value) != OK, "MSR %xh takes 0x%lx",
 			refused[i].msr, refused[i].value);
+	}
 }
 
 static const uint32_t plain[] = {MSR_IA32_LSTAR, MSR_IA32_CSTAR, MSR_IA32_FS_BASE, MSR_IA32_GS_BASE,

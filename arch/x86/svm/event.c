@@ -135,7 +135,7 @@ bool svm_step_end(struct vcpu *v)
 {
 	struct svm_vcpu *x = v->vendor;
 	struct vmcb *b = x->vmcb;
-	bool done = b->exit_code == SVM_EXIT_EXCEPTION + EXC_DB && (b->dr6 & DR6_BS);
+	bool done = b->exit_code == SVM_EXIT_EXCEPTION + EXC_DB;
 
 	x->stepping = false;
 	svm_intercept_exceptions(x, false);

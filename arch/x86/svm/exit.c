@@ -227,6 +227,17 @@ static void decode_exit(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 		decode_more(v, e, row);
 }
 
+/*
+ * The shadow of STI or MOV SS is over. What waits for that behind it can be injected at once, which
+ * saves the exit of a window.
+ */
+static void shadow_done(struct vcpu *v, struct vmcb *b)
+{
+	b->int_shadow = 0;
+	if (v->want_interrupt_window || v->want_nmi_window)
+		__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
+}
+
 /* RIP, the shadow of STI or MOV SS, and a due single step, which AMD-V has no field for. */
 void svm_instruction_done(struct vcpu *v, uint64_t rip)
 {
@@ -235,7 +246,8 @@ void svm_instruction_done(struct vcpu *v, uint64_t rip)
 
 	v->rip = rip;
 	b->rip = rip;
-	b->int_shadow = 0;
+	if (UNLIKELY(b->int_shadow & SVM_INT_SHADOW))
+		shadow_done(v, b);
 	if (LIKELY(!(b->rflags & RFLAGS_TF)) || v->event.valid)
 		return;
 	b->dr6 |= DR6_BS;
