@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What emulate.c and linear.c share: a guest's linear addresses. On the vCPU's own CPU, no locks. */
+/* A guest's linear addresses, for emulate.c. On the vCPU's own CPU, no locks. */
 #ifndef HV_VM_LINEAR_H
 #define HV_VM_LINEAR_H
 

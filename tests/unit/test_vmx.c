@@ -230,8 +230,11 @@ static void decode_exceptions(void **state)
 	assert_true(e->exception.has_error);
 	raw_info = INFO(EVENT_EXCEPTION, EXC_DB);
 	qualification = 0x4001;
+	fake_this->dr[6] = DR6_RESET | 8;
+	fake_vmcs_set(VMCS_GUEST_DR7, DR7_RESET | DR7_GD | 1);
 	e = world_run(exits_exception, ACT_LEAVE);
-	assert_int_equal(e->exception.qualification, 0x4001);
+	assert_int_equal(fake_this->dr[6], DR6_RESET | 0x4001); /* as delivery would leave them */
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_DR7), DR7_RESET | 1);
 	assert_false(e->exception.has_error);
 	assert_int_equal(e->insn_len, 0);
 	raw_info = INFO(EVENT_PRIVILEGED_SOFT, EXC_DB); /* INT1 */

@@ -189,7 +189,9 @@ static void pae(void **state)
 	assert_int_equal(walk_translate(&env, 0x12345, 0, &out), 0);
 	assert_int_equal(walk_translate(&env, 0xc0012345, 0, &out), E_FAULT);
 
-	env.pdpte[0] = 0x2000 | PTE_P | PTE_W;
+	env.pdpte[0] = 0x2000 | PTE_P | PTE_W | PTE_A; /* checked when CR3 was loaded, if at all */
+	assert_int_equal(walk_translate(&env, 0x12345, 0, &out), 0);
+	env.pdpte[0] = 0x2000 | PTE_P | PTE_NX;
 	assert_int_equal(walk_translate(&env, 0x12345, 0, &out), E_FAULT);
 	assert_int_equal(out.error_code, PF_ERR_P | PF_ERR_RSVD);
 }

@@ -3,8 +3,8 @@
  * int svm_enter(struct vcpu *v, struct svm_vcpu *x)
  * Returns SVM_ENTERED after an exit, or SVM_ABORTED without one.
  *
- * With GIF = 0, from the look at what was posted to VMRUN itself, neither interrupt nor NMI is lost:
- * what comes then is pending, and VMRUN, which sets GIF, exits at once (APM vol. 2, "Global
+ * With GIF = 0, from the look at what was posted to VMRUN itself, neither interrupt nor NMI is
+ * lost: what comes then is pending, and VMRUN, which sets GIF, exits at once (APM vol. 2, "Global
  * Interrupt Flag"). RFLAGS.IF is set for VMRUN because with V_INTR_MASKING it decides whether
  * interrupts of the machine exit (APM vol. 2, "Masking Physical Interrupts").
  *
@@ -49,8 +49,8 @@ svm_enter:
 	vmload %rax
 	vmrun %rax
 	/*
-	 * RAX and RSP are ours again, GIF is 0. Bochs lets the single step of an instruction that was
-	 * intercepted, and so not executed, come here as #DB: it is of no use to anybody.
+	 * RAX and RSP are ours again, GIF is 0. Bochs lets the single step of an instruction that
+	 * was intercepted, and so not executed, come here as #DB: it is of no use to anybody.
 	 */
 3:	vmsave %rax
 	.pushsection .extable, "a"
