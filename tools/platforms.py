@@ -16,7 +16,7 @@ import re
 import shutil
 
 # AMD-V is not in it yet, so that nobody is sent to a machine that can run no guest.
-USABLE_EXTENSIONS = ("VT-x",)
+USABLE_EXTENSIONS = ("VT-x", "AMD-V")
 
 
 class EmulatorError(Exception):

@@ -16,6 +16,7 @@
 /* What one CPU has to do; only `guest` is touched by others. */
 struct cpu_work {
 	struct timer_queue timers;
+	bool in_timer;       /* its interrupt is being served, and arms it in the end */
 	struct guest *guest; /* atomic: set by housekeeping, cleared by the CPU */
 	const char *problem; /* why it cannot run guests; NULL: it can, if it has started */
 };
@@ -36,31 +37,40 @@ static unsigned my_index(void)
 
 /* ---- Timers ---- */
 
-static void program_timer(const struct timer_queue *q)
+/*
+ * A guest may ask for a timer that is due again before its interrupt has been dealt with. Were it
+ * armed like that, this CPU would do nothing but take it, not even leave the guest.
+ */
+#define TIMER_PAUSE_NS (20 * NS_PER_US)
+
+/* Arm the timer for the first deadline, but not before `earliest`. */
+static void program_timer(const struct timer_queue *q, uint64_t earliest)
 {
 	uint64_t next = timer_queue_next(q);
 
 	if (next == TIMER_NEVER)
 		host_lapic_timer_stop();
 	else
-		host_lapic_timer_arm(next);
+		host_lapic_timer_arm(MAX(next, earliest));
 }
 
 static void on_timer(unsigned vector)
 {
-	struct timer_queue *q = &my_work()->timers;
+	struct cpu_work *w = my_work();
 
 	(void)vector;
-	timer_queue_run(q, rdtsc());
-	program_timer(q);
+	w->in_timer = true;
+	timer_queue_run(&w->timers, rdtsc());
+	w->in_timer = false;
+	program_timer(&w->timers, rdtsc() + tsc_from_ns(TIMER_PAUSE_NS));
 }
 
 static void cpu_timer_arm(struct timer *t, uint64_t deadline)
 {
-	struct timer_queue *q = &my_work()->timers;
+	struct cpu_work *w = my_work();
 
-	if (timer_arm(q, t, deadline))
-		program_timer(q);
+	if (timer_arm(&w->timers, t, deadline) && !w->in_timer)
+		program_timer(&w->timers, 0);
 }
 
 /* ---- Waiting and kicking ---- */

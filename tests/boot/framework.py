@@ -77,6 +77,9 @@ class BootTest:
     cpus: int = 2
     memory: int = 512
     cpu_model: str = ""
+    # QEMU without KVM counts instructions, of 2^icount ns each: then time in a guest does not depend
+    # on what else this machine does. None: CPUs run side by side, in real time.
+    icount: int | None = 4
     timeout: int = 120  # wall seconds on a slow, busy machine
     steps: tuple[Expect | Send, ...] = ()
     # emulate's last word; default: matched if the last step is Expect, else poweroff
@@ -184,6 +187,8 @@ class Runner:
                    "--timeout", str(test.timeout)]
         if test.cpu_model:
             command += ["--cpu-model", test.cpu_model]
+        if test.icount is not None and "icount" in platforms.PLATFORMS[platform].offers:
+            command += ["--icount", str(test.icount)]
         command += step_arguments(test.steps)
         with open(log, "ab") as file, tempfile.TemporaryDirectory(prefix="gdb.") as folder:
             socket = pathlib.Path(folder) / "gdb"  # in a short path, as sockets need it

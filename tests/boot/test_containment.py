@@ -51,6 +51,14 @@ ACTS = chain(*[Guest(name, "act", cmdline=name) for name in ENDS],
 KILLED = chain(*[Guest(name, "act", cmdline=name) for name in ENDLESS],
                *[Guest(name, "multiboot", cmdline=name) for name in MULTIBOOT_ENDLESS])
 
+# QEMU switches tasks by itself, whatever is intercepted, and the TSS leads nowhere.
+QEMU_ENDS = ENDS | {"task-switch": "triple fault"}
+
+
+def lines(ends):
+    return tuple(stopped(name, cause) for name, cause in ends.items())
+
+
 NEXT_GUEST, KILL = r"\x1dn", r"\x1dk"
 
 
@@ -64,7 +72,8 @@ TESTS = [
     BootTest(
         name="containment",
         **boot(neighbour(), *ACTS),
-        lines=tuple(stopped(name, cause) for name, cause in (ENDS | MULTIBOOT_ENDS).items()),
+        lines=lines(ENDS | MULTIBOOT_ENDS),
+        on={"qemu-svm": {"lines": lines(QEMU_ENDS)}},
         steps=(Expect(ended(ACTS[-1].name)),),
         check=check_neighbour,
         timeout=240,

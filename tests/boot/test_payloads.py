@@ -21,6 +21,17 @@ def on(cpu, guests):
     return chain(*(Guest(g.name, g.payload, cpu, g.cmdline, memory=g.memory) for g in guests))
 
 
+def no_dr6(arguments):
+    """On bochs-svm: an intercepted #DB does not tell its cause to DR6 there."""
+    config = arguments["config"].replace("[guest.debug]\n", "[guest.debug]\ncmdline = \"dr6-lost\"\n")
+    return {"bochs-svm": {"config": config}}
+
+
+TWO = boot(neighbour(), *on(1, ALL))
+FOUR = boot(*on(0, MEMORY), *on(1, CPU), *on(2, DEVICES), *on(3, TIME + START))
+ONE = boot(*on(0, ALL))
+
+
 def verify(text):
     return no_failure(text) or check_neighbour(text)
 
@@ -32,7 +43,8 @@ def lines(guests):
 TESTS = [
     BootTest(
         name="payloads-2-cpus",
-        **boot(neighbour(), *on(1, ALL)),
+        **TWO,
+        on=no_dr6(TWO),
         lines=lines(ALL) + tuple(SAID),
         steps=(Expect(ended(ALL[-1].name)),),
         check=verify,
@@ -43,15 +55,18 @@ TESTS = [
     # too soon: what looks at shadows runs on the others, and on CPU 0 where that is the only one.
     BootTest(
         name="payloads-4-cpus",
-        **boot(*on(0, MEMORY), *on(1, CPU), *on(2, DEVICES), *on(3, TIME + START)),
+        **FOUR,
+        on=no_dr6(FOUR),
         lines=lines(ALL) + tuple(SAID),
         cpus=4,
+        icount=2,  # all four take turns on one of this machine's CPUs
         check=no_failure,
         timeout=300,
     ),
     BootTest(
         name="payloads-1-cpu",
-        **boot(*on(0, ALL)),
+        **ONE,
+        on=no_dr6(ONE),
         lines=lines(ALL) + tuple(SAID),
         cpus=1,
         check=no_failure,
