@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine that host tests run on: CPUs with registers, MSRs, CPUID, VT-x and a TLB, and RAM. It
- * is stricter than hardware: what would be undefined, a fault or a failed entry there fails the
- * test here, and everything done to it is counted and recorded. Tests change the model directly; it
- * is reset by fake_reset(). One thread only: "other CPUs" are chosen by fake_cpu_select().
+ * The machine that host tests run on: CPUs with registers, MSRs, CPUID, VT-x or AMD-V and a TLB,
+ * and RAM. It is stricter than hardware: what would be undefined, a fault or a failed entry there
+ * fails the test here, and everything done to it is counted and recorded. Tests change the model
+ * directly; it is reset by fake_reset(). One thread only: "other CPUs" are chosen by
+ * fake_cpu_select().
  */
 #ifndef TESTS_FAKES_FAKE_H
 #define TESTS_FAKES_FAKE_H
@@ -33,8 +34,10 @@ enum fake_action {
 	FAKE_VMXOFF,
 	FAKE_VMCLEAR,
 	FAKE_VMPTRLD,
-	FAKE_ENTER,  /* a: 1 launch, 0 resume */
-	FAKE_INJECT, /* a: interruption information, b: error code */
+	FAKE_VMSAVE,    /* a: area */
+	FAKE_TLB_FLUSH, /* by VMRUN; a: TLB_CONTROL, b: ASID */
+	FAKE_ENTER,     /* VT-x: a: 1 launch, 0 resume; AMD-V: a: clean bits */
+	FAKE_INJECT,    /* a: interruption information, b: error code; AMD-V: a: EVENTINJ */
 	FAKE_IRQ_WINDOW,
 	FAKE_HALT,
 	FAKE_HOST_NMI,
@@ -171,5 +174,50 @@ hpa_t fake_guest_access(gpa_t gpa);
 unsigned fake_tlb_refers(hpa_t base, uint64_t size);
 unsigned fake_tlb_entries(unsigned cpu);
 void fake_tlb_clear(void);
+
+/* ---- AMD-V ---- */
+struct vmcb;
+
+struct fake_svm {
+	/* Plays the guest for one VMRUN: changes *fake_vmcb(), calls one of fake_svm_exit*(). */
+	void (*guest)(struct vcpu *v, void *ctx);
+	void *ctx;
+	struct fake_injection injected; /* by the VMRUN now running or the last one */
+	bool tolerate;                  /* what VMRUN refuses gives an exit with SVM_EXIT_INVALID */
+	bool invalid_short;             /* ... of 32 bits, as QEMU's */
+	uint32_t post_before_entry;
+	char problem[160];
+	unsigned entries, exit_set;
+};
+extern struct fake_svm fake_svm;
+
+/* After fake_reset(): all CPUs are AMD's, with all of SVM and no ASID shortage. */
+void fake_machine_amd(void);
+/* CPUID 8000_000Ah of this CPU. */
+void fake_svm_features(uint32_t edx, uint32_t asids);
+
+/* Of the VMRUN now running or the last one. */
+struct vmcb *fake_vmcb(void);
+
+/*
+ * How the guest is left; fields that mean nothing for this exit are filled with garbage. The
+ * intercept must be set, but for fake_svm_exit_code().
+ */
+void fake_svm_exit(uint64_t code, uint64_t info1, uint64_t info2);
+void fake_svm_exit_insn(uint64_t code, uint64_t info1, unsigned length);
+void fake_svm_exit_npf(uint64_t info1, gpa_t gpa, const uint8_t *bytes, unsigned count);
+void fake_svm_exit_code(uint64_t code);
+/* The exit cut short the delivery of this event: EXITINTINFO without its valid bit. */
+void fake_svm_vectoring(uint64_t info);
+/*
+ * The guest executes one instruction, or IRET: RIP and RFLAGS afterwards. True: it has left the
+ * guest, by IRET's intercept or because RFLAGS.TF was set.
+ */
+bool fake_svm_step(uint64_t rip, uint64_t rflags);
+bool fake_svm_iret(uint64_t rip, uint64_t rflags);
+
+/* As fake_guest_access() and fake_tlb_entries(), with the CPU's ASIDs. In the guest's turn only. */
+hpa_t fake_svm_access(gpa_t gpa);
+unsigned fake_svm_tlb_entries(unsigned cpu);
 
 #endif

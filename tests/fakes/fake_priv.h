@@ -6,6 +6,11 @@
 #include "hv/lib/types.h"
 
 void fake_vmx_reset(void);
+void fake_svm_reset(void);
+void fake_svm_tlb_reset(void);
+/* These frames get another content: what CPUs still know of them must never be used. */
+void fake_svm_frames_reused(hpa_t base, uint64_t size);
+void fake_svm_tlb_frames_reused(hpa_t base, uint64_t size);
 void fake_memory_reset(void);
 bool fake_canonical(uint64_t address);
 bool fake_pat_valid(uint64_t value);

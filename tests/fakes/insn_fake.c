@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CPU model: registers, MSRs, CPUID, time. VT-x is in vmx_fake.c, RAM in memory_fake.c. */
+/*
+ * The CPU model: registers, MSRs, CPUID, time. VT-x is in vmx_fake.c, AMD-V in svm_fake.c, RAM in
+ * memory_fake.c.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "arch/x86/cpu/cpu.h"
+#include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/vmx.h"
 #include "arch/x86/defs/segment.h"
+#include "arch/x86/defs/svm.h"
 #include "hv/lib/string.h"
 #include "tests/fakes/fake.h"
 #include "tests/fakes/fake_priv.h"
@@ -125,6 +130,7 @@ void fake_reset(void)
 		fake_cpuid_skylake();
 	}
 	fake_vmx_reset();
+	fake_svm_reset();
 	fake_memory_reset();
 }
 
@@ -185,14 +191,28 @@ bool fake_pat_valid(uint64_t value)
 	return true;
 }
 
+static bool amd(void)
+{
+	return fake_cpuid_host(NULL, CPUID_LEAF_EXT_FEAT, 0).ecx & CPUID_EXT1_ECX_SVM;
+}
+
+static uint64_t efer_bits(void)
+{
+	uint64_t bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+
+	return amd() && !(fake_msr_get(MSR_VM_CR) & VM_CR_SVMDIS) ? bits | EFER_SVME : bits;
+}
+
 static bool msr_value_valid(const struct fake_msr *m, uint64_t value)
 {
 	switch (m->msr) {
+	case MSR_VM_CR:
+		return !(value & ~0x1full) &&
+		       !((value & VM_CR_SVMDIS) && (fake_msr_get(MSR_IA32_EFER) & EFER_SVME));
+	case MSR_VM_HSAVE_PA: return !(value & (PAGE_SIZE - 1)) && value >> 48 == 0;
 	case MSR_IA32_FEATURE_CONTROL: return !(m->value & FEATURE_CONTROL_LOCK);
 	case MSR_IA32_PAT: return fake_pat_valid(value);
-	case MSR_IA32_EFER:
-		return !(value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) &&
-		       ((value ^ m->value) & EFER_LME) == 0;
+	case MSR_IA32_EFER: return !(value & ~efer_bits()) && ((value ^ m->value) & EFER_LME) == 0;
 	case MSR_IA32_TSC_AUX: return value >> 32 == 0;
 	case MSR_IA32_FS_BASE:
 	case MSR_IA32_GS_BASE:
@@ -234,6 +254,10 @@ int wrmsr_safe(uint32_t msr, uint64_t value)
 	}
 	if (!m || !msr_value_valid(m, value))
 		return E_FAULT;
+	/* Locked, these two stay as they are, silently (APM vol. 2, "VM_CR MSR"). */
+	if (msr == MSR_VM_CR && (m->value & VM_CR_LOCK))
+		value = (value & ~(VM_CR_LOCK | VM_CR_SVMDIS)) |
+			(m->value & (VM_CR_LOCK | VM_CR_SVMDIS));
 	m->value = value;
 	return OK;
 }
@@ -333,7 +357,7 @@ void write_cr0(uint64_t v)
 void write_cr4(uint64_t v)
 {
 	fake_record(FAKE_CR_WRITE, 4, v);
-	if (v & ~fake_msr_get(MSR_IA32_VMX_CR4_FIXED1))
+	if (v & ~(amd() ? 0x7707ffull : fake_msr_get(MSR_IA32_VMX_CR4_FIXED1)))
 		fake_fail("MOV to CR4 of 0x%lx: reserved bits", (unsigned long)v);
 	if (!(v & CR4_PAE))
 		fake_fail("MOV to CR4 without PAE in long mode");
@@ -551,6 +575,16 @@ static void take_interrupts(enum fake_action action)
 void irq_window(void)
 {
 	take_interrupts(FAKE_IRQ_WINDOW);
+}
+
+void host_nmi(void)
+{
+	fake_record(FAKE_HOST_NMI, 0, 0);
+}
+
+void host_machine_check(void)
+{
+	fake_record(FAKE_HOST_MC, 0, 0);
 }
 
 void sti_hlt_cli(void)

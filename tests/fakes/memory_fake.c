@@ -51,6 +51,7 @@ static void clear(void *ctx, hpa_t base, uint64_t size)
 	if (fake_tlb_refers(base, size))
 		fake_fail("frames at 0x%lx are reused while a TLB still knows them",
 			(unsigned long)base);
+	fake_svm_frames_reused(base, size);
 	memset(phys_to_virt(base), 0, size);
 }
 

@@ -444,13 +444,3 @@ int vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched)
 	play(v);
 	return 0;
 }
-
-void host_nmi(void)
-{
-	fake_record(FAKE_HOST_NMI, 0, 0);
-}
-
-void host_machine_check(void)
-{
-	fake_record(FAKE_HOST_MC, 0, 0);
-}
