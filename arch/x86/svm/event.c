@@ -46,6 +46,10 @@ void svm_inject(struct svm_vcpu *x, struct vcpu_event *event)
 	if (event->type == EVENT_NMI) {
 		x->nmi_blocked = true;
 		x->iret_seen = false;
+	} else if (event->vector == EXC_DB) {
+		/* Delivery clears GD, which the injection does not. */
+		b->dr7 &= ~DR7_GD;
+		b->clean &= ~SVM_CLEAN_DRX;
 	}
 	event->valid = false;
 }

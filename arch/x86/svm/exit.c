@@ -52,10 +52,6 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e, const struct vmc
 	if (e->exception.vector == EXC_PF) {
 		x->vmcb->cr2 = b->exit_info2;
 		x->vmcb->clean &= ~SVM_CLEAN_CR2;
-	} else if (e->exception.vector == EXC_DB) {
-		/* DR6 tells already; delivery clears GD, which the injection does not. */
-		x->vmcb->dr7 &= ~DR7_GD;
-		x->vmcb->clean &= ~SVM_CLEAN_DRX;
 	} else if (e->exception.vector == EXC_MC) {
 		e->reason = EXIT_NMI;
 		host_machine_check();
