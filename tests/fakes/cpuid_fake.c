@@ -3,6 +3,7 @@
  * CPUID tables: a Skylake-like client part with everything that guests must not see, and an
  * AMD-like one.
  */
+#include "arch/x86/cpu/cpu.h"
 #include "hv/lib/string.h"
 #include "tests/fakes/fake.h"
 
@@ -157,4 +158,13 @@ struct cpuid_regs fake_cpuid_host(void *ctx, uint32_t leaf, uint32_t subleaf)
 	}
 	row = find(leaf, has_subleaves(leaf) ? subleaf : 0);
 	return row ? row->r : (struct cpuid_regs){0};
+}
+
+struct cpuid_regs cpu_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	const struct fake_cpuid *top = find(leaf & 0x80000000, 0);
+
+	if (!top || leaf > top->r.eax)
+		return (struct cpuid_regs){0};
+	return cpuid(leaf, subleaf);
 }
