@@ -64,12 +64,26 @@ static void deliver_again(struct vcpu *v, uint64_t info)
 	__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
 }
 
-/* The entry did not happen: the event that was to go with it is chosen again. */
+static void step_leave(struct svm_vcpu *x)
+{
+	x->stepping = false;
+	svm_intercept_exceptions(x, false);
+}
+
+/*
+ * The entry did not happen: the event that was to go with it is chosen again. So is the step:
+ * instead of it an event may go in, whose frame must not show our TF.
+ */
 void svm_take_back(struct vcpu *v)
 {
 	struct svm_vcpu *x = v->vendor;
 	uint64_t info = x->vmcb->event_inj;
 
+	if (x->stepping) {
+		step_leave(x);
+		if (!x->step_tf)
+			x->vmcb->rflags &= ~(uint64_t)RFLAGS_TF;
+	}
 	x->vmcb->event_inj = 0;
 	if (info & SVM_EVENT_VALID)
 		deliver_again(v, info);
@@ -141,8 +155,7 @@ bool svm_step_end(struct vcpu *v)
 	struct vmcb *b = x->vmcb;
 	bool done = b->exit_code == SVM_EXIT_EXCEPTION + EXC_DB;
 
-	x->stepping = false;
-	svm_intercept_exceptions(x, false);
+	step_leave(x);
 	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
 	/* IRET has loaded RFLAGS; anything else has left our TF there. */
 	if (done && x->iret_seen) {
