@@ -52,6 +52,10 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e, const struct vmc
 	if (e->exception.vector == EXC_PF) {
 		x->vmcb->cr2 = b->exit_info2;
 		x->vmcb->clean &= ~SVM_CLEAN_CR2;
+	} else if (e->exception.vector == EXC_BP || e->exception.vector == EXC_OF) {
+		/* Only in a step, and RIP has not moved: executed again behind what waits. */
+		e->reason = EXIT_AGAIN;
+		x->vmcb->int_shadow = 0;
 	} else if (e->exception.vector == EXC_MC) {
 		e->reason = EXIT_NMI;
 		host_machine_check();
