@@ -188,7 +188,7 @@ void fake_svm_exit_npf(uint64_t info1, gpa_t gpa, const uint8_t *bytes, unsigned
 	struct vmcb *b = fake_vmcb();
 
 	fake_svm_exit(SVM_EXIT_NPF, info1, gpa);
-	if (!(svm_features() & CPUID_SVM_EDX_DECODE) || count > sizeof(b->insn_bytes))
+	if (!(svm_features() & CPUID_SVM_EDX_DECODE) || !count || count > sizeof(b->insn_bytes))
 		return;
 	b->insn_count = (uint8_t)count;
 	memcpy(b->insn_bytes, bytes, count);
