@@ -142,10 +142,9 @@ int svm_cpu_enable(unsigned cpu, const char **reason)
 	}
 	/*
 	 * An INIT must not reset a CPU that guests share a machine with: it becomes #SX, which
-	 * trap.c ignores. Where VM_CR is locked this stays as it is.
+	 * trap.c ignores. VM_CR's lock holds itself and SVMDIS only (APM vol. 2, "VM_CR MSR").
 	 */
-	if (!(control & VM_CR_LOCK))
-		(void)!wrmsr_safe(MSR_VM_CR, (control & ~VM_CR_SVMDIS) | VM_CR_R_INIT);
+	(void)!wrmsr_safe(MSR_VM_CR, (control & ~VM_CR_SVMDIS) | VM_CR_R_INIT);
 	wrmsr(MSR_IA32_EFER, rdmsr(MSR_IA32_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, virt_to_phys(state));
 	host_area[cpu] = virt_to_phys(area);
