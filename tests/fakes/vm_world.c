@@ -3,11 +3,13 @@
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/vmx.h"
+#include "arch/x86/svm/svm.h"
 #include "arch/x86/vmx/vmx.h"
 #include "hv/lib/string.h"
 #include "hv/mm/memory.h"
 
 struct vm_world vmw;
+const struct virt_ops *vm_world_ops = &vmx_ops;
 
 static void poll(void)
 {
@@ -53,7 +55,10 @@ void vm_world_machine(void)
 
 	memset(&vmw, 0, sizeof(vmw));
 	memset(&vmx_config, 0, sizeof(vmx_config));
+	memset(&svm_config, 0, sizeof(svm_config));
 	fake_reset();
+	if (vm_world_ops == &svm_ops)
+		fake_machine_amd();
 	ring_init(&vmw.console_out, vmw.out, sizeof(vmw.out));
 	ring_init(&vmw.console_in, vmw.in, sizeof(vmw.in));
 	vm_host = (struct vm_host){.poll = poll,
@@ -65,8 +70,9 @@ void vm_world_machine(void)
 		.say = say};
 	for (unsigned i = FAKE_CPUS; i-- > 0;) {
 		fake_cpu_select(i);
-		if (vmx_cpu_check(&vm_host.caps, &reason) != OK || vmx_cpu_enable(i, &reason) != OK)
-			fake_fail("VT-x: %s", reason);
+		if (vm_world_ops->cpu_check(&vm_host.caps, &reason) != OK ||
+			vm_world_ops->cpu_enable(i, &reason) != OK)
+			fake_fail("%s: %s", vm_world_ops->name, reason);
 	}
 }
 
@@ -109,7 +115,7 @@ int vm_world_create(unsigned cpus)
 	p.kernel = payload(&p.kernel_size);
 	for (unsigned i = 0; i < cpus; i++)
 		p.cpus[i] = (uint16_t)i;
-	status = vm_create(&vmw.vm, &p, &vmx_ops, vmw.error);
+	status = vm_create(&vmw.vm, &p, vm_world_ops, vmw.error);
 	vmw.c = status == OK ? vmw.vm->cpu[0] : NULL;
 	return status;
 }

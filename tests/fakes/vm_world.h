@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole guest (hv/vm with its virtual PC) on the VT-x backend of the fake machine: the fixture of
- * the tests of hv/vm. vCPU i belongs to CPU i. The surroundings (struct vm_host) record what is
+ * A whole guest (hv/vm with its virtual PC) on a backend of the fake machine: the fixture of the
+ * tests of hv/vm. vCPU i belongs to CPU i. The surroundings (struct vm_host) record what is
  * asked of them.
  */
 #ifndef TESTS_FAKES_VM_WORLD_H
@@ -32,6 +32,8 @@ struct vm_world {
 	void (*timer_was_armed)(void);
 };
 extern struct vm_world vmw;
+/* VT-x, unless a test chooses AMD-V before vm_world_machine(). */
+extern const struct virt_ops *vm_world_ops;
 
 /*
  * A guest with `cpus` vCPUs, each loaded on its CPU, in 64-bit mode at VM_WORLD_ENTRY. CPU 0 is
@@ -43,7 +45,7 @@ void vm_world_fini(void);
 void vm_world_machine(void);
 int vm_world_create(unsigned cpus);
 void vm_world_load(void);
-/* RFLAGS and interruptibility of vCPU 0. */
+/* RFLAGS and interruptibility of vCPU 0, VT-x only. */
 void vm_world_flags(uint64_t rflags, uint32_t interruptibility);
 
 #endif
