@@ -474,6 +474,19 @@ static void interrupt_instead_of_the_step(void **state)
 	assert_true(nmis_blocked());
 }
 
+/* An exception goes in first; no window opens behind it, so the next exit is where to look again. */
+static void nmi_behind_an_exception(void **state)
+{
+	(void)state;
+	scripted();
+	nmi_waits = true;
+	chosen = gp;
+	go(exits_cpuid);
+	assert_int_equal(fake_svm.injected.vector, EXC_GP);
+	go(exits_cpuid);
+	assert_int_equal(fake_svm.injected.type, EVENT_NMI);
+}
+
 static void shadow(void)
 {
 	scripted();
@@ -650,6 +663,7 @@ int main(void)
 		TEST(interrupt_during_the_step),
 		TEST(step_that_is_not_begun),
 		TEST(interrupt_instead_of_the_step),
+		TEST(nmi_behind_an_exception),
 		TEST(step_in_a_shadow),
 		TEST(exit_in_a_shadow),
 		TEST(guests_own_tf),

@@ -285,6 +285,9 @@ static void after_exit(struct vcpu *v, struct svm_vcpu *x, struct vm_exit *e)
 	b->event_inj = 0;
 	b->tlb_control = SVM_TLB_NOTHING;
 	b->clean = svm_config.clean;
+	/* Behind an injected event no window opens for it. */
+	if (UNLIKELY(v->want_nmi_window))
+		__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
 	window = UNLIKELY(x->stepping) && svm_step_end(v);
 	decode_exit(v, e, b);
 	if (window)
