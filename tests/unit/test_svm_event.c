@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AMD-V: what is injected, what an exit cut short, and the windows: NMIs are blocked until IRET, and
- * one instruction is single-stepped where the hardware has no window for them.
+ * AMD-V: what is injected, what an exit cut short, and the windows: NMIs are blocked until IRET,
+ * and one instruction is single-stepped where the hardware has no window for them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -474,7 +474,7 @@ static void interrupt_instead_of_the_step(void **state)
 	assert_true(nmis_blocked());
 }
 
-/* An exception goes in first; no window opens behind it, so the next exit is where to look again. */
+/* An exception goes in first; no window opens behind it, so the next exit looks again. */
 static void nmi_behind_an_exception(void **state)
 {
 	(void)state;
