@@ -46,10 +46,20 @@ ENDLESS = ("spin", "halt", "sleep", "ipi-storm", "nmi-storm", "timer-storm", "db
 MULTIBOOT_ENDS = {"task-switch": "hardware task switch, which is not supported"}
 MULTIBOOT_ENDLESS = ("ac-loop",)
 
+# INT1 does not exist on QEMU's CPU.
+QEMU_ENDLESS = tuple(name for name in ENDLESS if name != "db-loop")
+
 ACTS = chain(*[Guest(name, "act", cmdline=name) for name in ENDS],
              *[Guest(name, "multiboot", cmdline=name) for name in MULTIBOOT_ENDS])
-KILLED = chain(*[Guest(name, "act", cmdline=name) for name in ENDLESS],
-               *[Guest(name, "multiboot", cmdline=name) for name in MULTIBOOT_ENDLESS])
+
+
+def endless(names):
+    """What the test of these acts has and expects."""
+    killed = chain(*[Guest(name, "act", cmdline=name) for name in names],
+                   *[Guest(name, "multiboot", cmdline=name) for name in MULTIBOOT_ENDLESS])
+    return {**boot(neighbour(), *killed),
+            "lines": tuple(stopped(guest.name, "killed") for guest in killed),
+            "steps": tuple(kill(guest) for guest in killed) + (Expect(ended(killed[-1].name)),)}
 
 # QEMU switches tasks by itself, whatever is intercepted, and the TSS leads nowhere.
 QEMU_ENDS = ENDS | {"task-switch": "triple fault"}
@@ -80,9 +90,8 @@ TESTS = [
     ),
     BootTest(
         name="containment-endless",
-        **boot(neighbour(), *KILLED),
-        lines=tuple(stopped(guest.name, "killed") for guest in KILLED),
-        steps=tuple(kill(guest) for guest in KILLED) + (Expect(ended(KILLED[-1].name)),),
+        **endless(ENDLESS),
+        on={"qemu-svm": endless(QEMU_ENDLESS)},
         check=check_neighbour,
         timeout=300,
     ),
