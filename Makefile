@@ -21,7 +21,8 @@ Q := $(if $(V),,@)
 LIB_SRCS     := $(wildcard hv/lib/*.c)
 PURE_DIRS    := hv/config hv/mm hv/io hv/trace hv/sched hv/abi arch/x86/mm arch/x86/emul \
                 arch/x86/policy drivers/virt
-PURE_SRCS    := $(LIB_SRCS) $(foreach d,$(PURE_DIRS),$(wildcard $(d)/*.c)) $(wildcard hv/vm/load*.c)
+PURE_SRCS    := $(LIB_SRCS) $(foreach d,$(PURE_DIRS),$(wildcard $(d)/*.c)) $(wildcard hv/vm/load*.c) \
+                arch/x86/svm/event.c
 # Uses privileged instructions only through arch/x86/cpu/insn.h, which the host tests replace.
 FAKEABLE_DIRS := arch/x86/virt arch/x86/vmx arch/x86/svm hv/vm drivers/back
 FAKEABLE_SRCS := $(filter-out $(PURE_SRCS),$(foreach d,$(FAKEABLE_DIRS),$(wildcard $(d)/*.c)))

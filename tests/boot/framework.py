@@ -77,8 +77,8 @@ class BootTest:
     cpus: int = 2
     memory: int = 512
     cpu_model: str = ""
-    # QEMU without KVM counts instructions, of 2^icount ns each: then time in a guest does not depend
-    # on what else this machine does. None: CPUs run side by side, in real time.
+    # QEMU without KVM counts instructions, of 2^icount ns each: then time in a guest does not
+    # depend on what else this machine does. None: CPUs run side by side, in real time.
     icount: int | None = 4
     timeout: int = 120  # wall seconds on a slow, busy machine
     steps: tuple[Expect | Send, ...] = ()

@@ -364,7 +364,8 @@ static void instruction_bytes(void **state)
 static void exits_exception(struct vcpu *v)
 {
 	(void)v;
-	svm_intercept_exceptions(svmw.x, true); /* as while stepping */
+	svmw.x->vmcb->intercept[SVM_INTERCEPT_EXCEPTION] = UINT32_MAX; /* as while stepping */
+	svmw.x->vmcb->clean &= ~SVM_CLEAN_I;
 	fake_svm_exit(SVM_EXIT_EXCEPTION + raw, info1, info2);
 }
 

@@ -7,6 +7,36 @@
 #include "arch/x86/defs/segment.h"
 #include "arch/x86/svm/svm.h"
 
+#define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
+
+#define BASE_3                                                                                     \
+	(SVM_3_INTR | SVM_3_NMI | SVM_3_INIT | SVM_3_RDPMC | SVM_3_CPUID | SVM_3_INVD |            \
+		SVM_3_HLT | SVM_3_INVLPGA | SVM_3_IOIO | SVM_3_MSR | SVM_3_TASK_SWITCH |           \
+		SVM_3_SHUTDOWN)
+
+/* ---- Intercepts that depend on the moment ---- */
+
+static void intercept(struct svm_vcpu *x, enum svm_intercept_word word, uint32_t bits)
+{
+	if (x->vmcb->intercept[word] == bits)
+		return;
+	x->vmcb->intercept[word] = bits;
+	x->vmcb->clean &= ~SVM_CLEAN_I;
+}
+
+static void intercept_exceptions(struct svm_vcpu *x, bool all)
+{
+	intercept(x, SVM_INTERCEPT_EXCEPTION, all ? UINT32_MAX : EXCEPTION_INTERCEPTS);
+}
+
+void svm_intercept_usual(struct svm_vcpu *x)
+{
+	intercept_exceptions(x, false);
+	intercept(x, SVM_INTERCEPT_3, BASE_3);
+}
+
+/* ---- Events ---- */
+
 static uint64_t pack(const struct vcpu_event *event, bool error)
 {
 	uint64_t type = event->type >= EVENT_SOFT_INTERRUPT ? SVM_TYPE_EXCEPTION : event->type;
@@ -67,7 +97,7 @@ static void deliver_again(struct vcpu *v, uint64_t info)
 static void step_leave(struct svm_vcpu *x)
 {
 	x->stepping = false;
-	svm_intercept_exceptions(x, false);
+	intercept_exceptions(x, false);
 }
 
 /*
@@ -146,7 +176,7 @@ static void step_begin(struct svm_vcpu *x)
 	x->stepping = true;
 	x->step_tf = x->vmcb->rflags & RFLAGS_TF;
 	x->vmcb->rflags |= RFLAGS_TF;
-	svm_intercept_exceptions(x, true);
+	intercept_exceptions(x, true);
 }
 
 bool svm_step_end(struct vcpu *v)
@@ -187,7 +217,7 @@ void svm_update_windows(struct vcpu *v)
 {
 	struct svm_vcpu *x = v->vendor;
 	struct vmcb *b = x->vmcb;
-	uint32_t word = svm_base_intercept_3();
+	uint32_t word = BASE_3;
 	bool blocked = nmi_blocked(x);
 
 	interrupt_window(v, b);
@@ -195,7 +225,7 @@ void svm_update_windows(struct vcpu *v)
 		word |= SVM_3_VINTR;
 	if (blocked && !x->iret_seen)
 		word |= SVM_3_IRET;
-	svm_intercept(x, SVM_INTERCEPT_3, word);
+	intercept(x, SVM_INTERCEPT_3, word);
 	if (v->want_nmi_window && !x->stepping && !(b->event_inj & SVM_EVENT_VALID) &&
 		(blocked ? x->iret_seen : b->int_shadow & SVM_INT_SHADOW))
 		step_begin(x);

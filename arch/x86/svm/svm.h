@@ -54,12 +54,9 @@ void svm_reg_write(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
 void svm_pdpte_set(struct vcpu *v, const uint64_t pdpte[4]);
 void svm_tsc_offset_set(struct vcpu *v, uint64_t offset);
 void svm_flush(struct vcpu *v);
-/* The intercepts that depend on the moment. */
-void svm_intercept(struct svm_vcpu *x, enum svm_intercept_word word, uint32_t bits);
-uint32_t svm_base_intercept_3(void);
-void svm_intercept_exceptions(struct svm_vcpu *x, bool all);
 
-/* event.c */
+/* event.c: pure. */
+void svm_intercept_usual(struct svm_vcpu *x);
 void svm_inject(struct svm_vcpu *x, struct vcpu_event *event);
 void svm_take_back(struct vcpu *v);
 void svm_save_vectoring(struct vcpu *v);

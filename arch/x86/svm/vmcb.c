@@ -21,12 +21,6 @@
  */
 #define CR_INTERCEPTS (SVM_CR_READ(4) | SVM_CR_WRITE(4) | SVM_CR_READ(8) | SVM_CR_WRITE(8))
 
-#define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
-
-#define BASE_3                                                                                     \
-	(SVM_3_INTR | SVM_3_NMI | SVM_3_INIT | SVM_3_RDPMC | SVM_3_CPUID | SVM_3_INVD |            \
-		SVM_3_HLT | SVM_3_INVLPGA | SVM_3_IOIO | SVM_3_MSR | SVM_3_TASK_SWITCH |           \
-		SVM_3_SHUTDOWN)
 #define BASE_4                                                                                     \
 	(SVM_4_VMRUN | SVM_4_VMMCALL | SVM_4_VMLOAD | SVM_4_VMSAVE | SVM_4_STGI | SVM_4_CLGI |     \
 		SVM_4_SKINIT | SVM_4_ICEBP | SVM_4_WBINVD | SVM_4_MONITOR | SVM_4_MWAIT |          \
@@ -224,29 +218,9 @@ void svm_state_get(struct vcpu *v, struct vcpu_state *s)
 
 /* ---- Controls ---- */
 
-void svm_intercept(struct svm_vcpu *x, enum svm_intercept_word word, uint32_t bits)
-{
-	if (x->vmcb->intercept[word] == bits)
-		return;
-	x->vmcb->intercept[word] = bits;
-	changed(x->vmcb, SVM_CLEAN_I);
-}
-
-uint32_t svm_base_intercept_3(void)
-{
-	return BASE_3;
-}
-
-void svm_intercept_exceptions(struct svm_vcpu *x, bool all)
-{
-	svm_intercept(x, SVM_INTERCEPT_EXCEPTION, all ? UINT32_MAX : EXCEPTION_INTERCEPTS);
-}
-
 static void set_controls(const struct vcpu *v, struct vmcb *b)
 {
 	b->intercept[SVM_INTERCEPT_CR] = CR_INTERCEPTS;
-	b->intercept[SVM_INTERCEPT_EXCEPTION] = EXCEPTION_INTERCEPTS;
-	b->intercept[SVM_INTERCEPT_3] = BASE_3;
 	b->intercept[SVM_INTERCEPT_4] = BASE_4 | (v->has_rdtscp ? 0 : SVM_4_RDTSCP);
 	b->intercept[SVM_INTERCEPT_5] = v->has_invpcid ? 0 : SVM_5_INVPCID;
 	b->iopm_base = svm_config.iopm;
@@ -275,6 +249,7 @@ int svm_vcpu_init(struct vcpu *v)
 	v->vendor = x;
 	v->launched = false;
 	set_controls(v, b);
+	svm_intercept_usual(x);
 	return OK;
 }
 
