@@ -14,6 +14,13 @@
 #define FCW_RESET          0x37fu
 #define XSAVE_HEADER_END   576 /* legacy area and header: an init image needs no more */
 
+/* A leaf, or zeroes where the CPU has no such leaf. */
+static struct cpuid_regs leaf_or_zero(uint32_t leaf)
+{
+	return leaf <= cpuid(leaf & CPUID_LEAF_EXT_MAX, 0).eax ? cpuid(leaf, 0)
+							       : (struct cpuid_regs){0};
+}
+
 /*
  * XRSTOR with XSTATE_BV = 0 puts every requested component into its initial state (SDM vol. 1,
  * "Operation of XRSTOR"); MXCSR is still read from memory.
@@ -23,6 +30,8 @@ static void reset_extended_state(uint64_t xcr0_allowed)
 	uint8_t area[XSAVE_HEADER_END] ALIGNED(64);
 	const uint32_t mxcsr = MXCSR_RESET;
 	const uint16_t fcw = FCW_RESET;
+	struct cpuid_regs d;
+	uint64_t all;
 
 	memset(area, 0, sizeof(area));
 	memcpy(area + XSAVE_MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
@@ -31,9 +40,14 @@ static void reset_extended_state(uint64_t xcr0_allowed)
 		(void)!fxrstor_safe(area);
 		return;
 	}
-	/* All components at once, whatever the previous owner had switched on. */
-	if (xsetbv_safe(0, xcr0_allowed) == OK)
-		(void)!xrstor_safe(area, xcr0_allowed);
+	/*
+	 * All that the CPU has: where XSETBV does not exit (QEMU), the previous owner may have
+	 * switched on what it was not shown.
+	 */
+	d = leaf_or_zero(CPUID_LEAF_XSAVE);
+	all = (uint64_t)d.edx << 32 | d.eax;
+	if (xsetbv_safe(0, all) == OK)
+		(void)!xrstor_safe(area, all);
 	(void)!xsetbv_safe(0, XCR0_X87);
 }
 
@@ -45,13 +59,6 @@ static void reset_debug_registers(void)
 	write_dr2(0);
 	write_dr3(0);
 	write_dr6(DR6_RESET);
-}
-
-/* A leaf, or zeroes where the CPU has no such leaf. */
-static struct cpuid_regs leaf_or_zero(uint32_t leaf)
-{
-	return leaf <= cpuid(leaf & CPUID_LEAF_EXT_MAX, 0).eax ? cpuid(leaf, 0)
-							       : (struct cpuid_regs){0};
 }
 
 /* What flushes is told in leaf 7 by Intel's CPUs, in the extended leaves by AMD's. */
