@@ -598,6 +598,7 @@ static void interrupt_window(void **state)
 	svmw.b->int_shadow = SVM_INT_SHADOW;
 	assert_int_equal(go(exits_cpuid), EXIT_CPUID); /* so it is in the shadow of STI */
 	svmw.b->int_shadow = 0;
+	svmw.v.attention = 0; /* the guest opens it by itself, between two exits */
 	assert_int_equal(go(exits_cpuid), EXIT_INTERRUPT_WINDOW);
 	look_again();
 	go(exits_cpuid);
@@ -605,6 +606,19 @@ static void interrupt_window(void **state)
 	assert_false(svmw.b->v_intr & SVM_V_IRQ);
 	assert_false(svmw.b->intercept[SVM_INTERCEPT_3] & SVM_3_VINTR);
 	assert_int_equal(svmw.b->v_intr, SVM_V_INTR_MASKING);
+}
+
+/* An exit for something else finds the window open: no exit of its own is needed. */
+static void window_found_open(void **state)
+{
+	(void)state;
+	scripted();
+	interrupt_waits = true;
+	svmw.b->rflags = RFLAGS_RESERVED;
+	assert_int_equal(go(exits_cpuid), EXIT_CPUID);
+	svmw.b->rflags = FLAGS;
+	assert_int_equal(go(exits_cpuid), EXIT_CPUID);
+	assert_int_equal(fake_svm.injected.type, EVENT_INTERRUPT);
 }
 
 static void interruptibility(void **state)
@@ -671,6 +685,7 @@ int main(void)
 		TEST(int3_in_the_step),
 		TEST(step_keeps_gd),
 		TEST(interrupt_window),
+		TEST(window_found_open),
 		TEST(interruptibility),
 		TEST(state_set_forgets),
 	};

@@ -227,17 +227,6 @@ static void decode_exit(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 		decode_more(v, e, row);
 }
 
-/*
- * The shadow of STI or MOV SS is over. What waits for that behind it can be injected at once, which
- * saves the exit of a window.
- */
-static void shadow_done(struct vcpu *v, struct vmcb *b)
-{
-	b->int_shadow = 0;
-	if (v->want_interrupt_window || v->want_nmi_window)
-		__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
-}
-
 /* RIP, the shadow of STI or MOV SS, and a due single step, which AMD-V has no field for. */
 void svm_instruction_done(struct vcpu *v, uint64_t rip)
 {
@@ -246,8 +235,7 @@ void svm_instruction_done(struct vcpu *v, uint64_t rip)
 
 	v->rip = rip;
 	b->rip = rip;
-	if (UNLIKELY(b->int_shadow & SVM_INT_SHADOW))
-		shadow_done(v, b);
+	b->int_shadow = 0;
 	if (LIKELY(!(b->rflags & RFLAGS_TF)) || v->event.valid)
 		return;
 	b->dr6 |= DR6_BS;
@@ -285,8 +273,11 @@ static void after_exit(struct vcpu *v, struct svm_vcpu *x, struct vm_exit *e)
 	b->event_inj = 0;
 	b->tlb_control = SVM_TLB_NOTHING;
 	b->clean = svm_config.clean;
-	/* Behind an injected event no window opens for it. */
-	if (UNLIKELY(v->want_nmi_window))
+	/*
+	 * What waits for a window may have its turn now, without another exit; and an NMI behind an
+	 * injected event has no window at all.
+	 */
+	if (UNLIKELY(v->want_interrupt_window || v->want_nmi_window))
 		__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
 	window = UNLIKELY(x->stepping) && svm_step_end(v);
 	decode_exit(v, e, b);
