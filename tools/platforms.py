@@ -176,8 +176,7 @@ class Qemu(Emulator):
         if options.icount is not None:
             # Reading the clock by an MSR is not foreseen there: QEMU 10 ends with "Bad icount read".
             model += ",-x2apic,-tsc-deadline"
-            # While all CPUs sleep, time is real: with sleep=off QEMU 7.2 may never wake up.
-            more += ["-icount", f"shift={options.icount},sleep=on"]
+            more += ["-icount", f"shift={options.icount}"]
         if options.gdb is not None:
             more += ["-S", "-gdb", f"unix:{options.gdb.replace(',', ',,')},server=on,wait=off"]
         return [

@@ -85,7 +85,6 @@ TESTS = [
             Expect(r"^beacon \| beacon \d+: checksum ok$"),
         ),
         check=check_clock,
-        icount=None,  # real time is good enough for Linux, and the CPUs have an x2APIC (QEMU 10)
         timeout=400,
     ),
     BootTest(
@@ -102,7 +101,6 @@ TESTS = [
             Expect(r"^debian \| \[    0.000000\] Linux version"),
         ),
         check=check_clock,
-        icount=None,  # real time is good enough for Linux, and the CPUs have an x2APIC (QEMU 10)
         timeout=400,
     ),
 ]

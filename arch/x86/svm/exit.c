@@ -73,6 +73,17 @@ static void decode_icebp(struct vcpu *v, struct vm_exit *e, const struct vmcb *b
 	find_length(v, e);
 }
 
+/*
+ * At CPL 3 #GP comes before the intercept (APM vol. 2, "Instruction Intercepts"); not so in QEMU 10.
+ */
+static void decode_cache(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+{
+	if (b->cpl)
+		e->reason = EXIT_FORBIDDEN;
+	else
+		find_length(v, e);
+}
+
 static void decode_interrupt(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
 	(void)v;
@@ -156,7 +167,7 @@ static const struct decode_row decode_table[CODE_COUNT] = {
 	ROW(RDPMC, FORBIDDEN, 0),
 	[SVM_EXIT_CPUID] = {EXIT_CPUID, NEED_LENGTH, RAX, NULL},
 	DECODED(IRET, NMI_WINDOW, 0, decode_iret),
-	ROW(INVD, CACHE_CONTROL, NEED_LENGTH),
+	DECODED(INVD, CACHE_CONTROL, 0, decode_cache),
 	ROW(HLT, HLT, NEED_LENGTH),
 	ROW(INVLPGA, UNDEFINED, 0),
 	DECODED(IOIO, IO, 0, decode_io),
@@ -172,7 +183,7 @@ static const struct decode_row decode_table[CODE_COUNT] = {
 	ROW(SKINIT, UNDEFINED, 0),
 	ROW(RDTSCP, UNDEFINED, 0),
 	DECODED(ICEBP, EXCEPTION, 0, decode_icebp),
-	ROW(WBINVD, CACHE_CONTROL, NEED_LENGTH),
+	DECODED(WBINVD, CACHE_CONTROL, 0, decode_cache),
 	ROW(MONITOR, UNDEFINED, 0),
 	ROW(MWAIT, UNDEFINED, 0),
 	ROW(MWAIT_ARMED, UNDEFINED, 0),
