@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 
-# AMD-V is not in it yet, so that nobody is sent to a machine that can run no guest.
+# What the hypervisor has a backend for: nobody is sent to a machine that can run no guest.
 USABLE_EXTENSIONS = ("VT-x", "AMD-V")
 
 
