@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The console on the screen, read off pictures: the boot log, what scrolls and wraps, the panic.
+"""The console on the screen, read off pictures: the boot log, guests, what scrolls, the panic.
 
 The screen must show what the serial console shows, cell by cell, and known lines must be there. On
 a machine without a serial port it is the only output. Runs in QEMU, whose cards the firmware has a
-framebuffer for; no guest need run.
+framebuffer for.
 """
 import dataclasses
 import re
@@ -11,6 +11,7 @@ import time
 
 import qemu
 import screen
+import payloads
 from framework import TOP, BootTest, Expect, Failure, Send
 
 VERSION = (TOP / "VERSION").read_text(encoding="utf-8").strip()
@@ -126,6 +127,13 @@ def config(guests, head=""):
                           for n in range(guests))
 
 
+def running(*guests):
+    """The arguments `config` and `files` for guests that do run, in colours."""
+    arguments = payloads.boot(*guests)
+    text = arguments["config"].replace("\"poweroff\"\n", "\"stay\"\ncolor = true\n", 1)
+    return {**COMMON, **arguments, "config": text}
+
+
 def vga(width, height):
     return ("-device", f"VGA,xres={width},yres={height},vgamem_mb=32")
 
@@ -138,6 +146,11 @@ ALL_STOPPED = r"^bulkhead \| all guests have stopped$"
 PANIC = r"^bulkhead \| PANIC: asked for by the debug key$"
 HALTED = r"^bulkhead \| stopped: all CPUs are halted$"
 BACKTRACE = r"^bulkhead \|   housekeeping_poll\+0x[0-9a-f]+ \(0x[0-9a-f]+\)$"
+
+# One shares the housekeeping CPU, which draws between its instructions.
+COUNTERS = (payloads.Guest("zero", "counter", 0, cmdline="5"),
+            payloads.Guest("one", "counter", 1, cmdline="60"))
+COUNTED = tuple(line for guest in COUNTERS for line in payloads.passed(guest))
 
 TESTS = [
     # The boot log, then keys and their answers, then the panic below all that.
@@ -176,6 +189,22 @@ TESTS = [
         ),
         forbidden=(),
         **COMMON,
+    ),
+    # Guests' lines, with their names in colours; the first ones have scrolled away.
+    ScreenTest(
+        name="screen-guests",
+        steps=(Expect(ALL_STOPPED),
+               Look((r"^one \| counter 60$", r"^one \| PASS counter$", ALL_STOPPED),
+                    ((r"^one \| counter 60$", "48b048"), (r"counter 60$", "c8c8c8")))),
+        lines=COUNTED,
+        **running(*COUNTERS),
+    ),
+    ScreenTest(
+        name="screen-only-guests",
+        hardware=qemu.Hardware(serial=False),
+        steps=(Look((r"^zero \| counter 5$", r"^one \| counter 30$")),
+               Look((r"^one \| PASS counter$", ALL_STOPPED))),
+        **running(*COUNTERS),
     ),
     # No serial port: nothing but the screen says anything. Its glyphs are enlarged.
     ScreenTest(
