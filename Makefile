@@ -208,7 +208,8 @@ fuzz: $(if $(FUZZ),$(or $(filter %/$(FUZZ),$(FUZZ_ALL)),$(BUILD)/fuzz/$(FUZZ)),$
 TIMED := $(BUILD)/timed
 bench: $(EFI) $(TOOL) $(foreach g,bench counter hello,$(BUILD)/guests/$(g).elf)
 	$(Q)$(DEPS) test
-	$(Q)$(MAKE) --no-print-directory $(BUILD)/unit/test_vmx_price
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/unit/test_vmx_price \
+		$(BUILD)/unit/test_svm_price
 	$(Q)$(MAKE) --no-print-directory BUILD=$(TIMED) DEFINES=-DEXIT_TIMING $(TIMED)/BOOTX64.EFI
 	$(Q)$(PYTHON) tests/bench/bench.py --build $(BUILD) --timed $(TIMED)
 
