@@ -81,8 +81,8 @@ static void set_gate(unsigned vector, void (*handler)(void))
 }
 
 /*
- * From HLT with an interrupt pending to the first instruction of that interrupt's handler, and three
- * instructions, which bench.py takes off: MOV, STI, and one of the two RDTSC.
+ * From HLT with an interrupt pending to the first instruction of that interrupt's handler, and
+ * three instructions, which bench.py takes off: MOV, STI, and one of the two RDTSC.
  */
 static uint64_t halt_once(void)
 {

@@ -52,8 +52,9 @@ QEMU_ENDLESS = tuple(name for name in ENDLESS if name != "db-loop")
 # QEMU switches tasks by itself, whatever is intercepted, and the TSS leads nowhere.
 QEMU_ENDS = ENDS | {"task-switch": "triple fault"}
 
-# Bochs 2.7 ends for a triple fault, whatever is intercepted, and for CR0.PG without PE. Entering an AMD guest that has
-# interrupts off, it keeps the machine's interrupts from leaving it, too: nothing reaches `spin`.
+# Bochs 2.7 ends for a triple fault, whatever is intercepted, and for CR0.PG without PE. When it
+# enters an AMD guest that has interrupts off, none of the machine's gets it out: nothing reaches
+# `spin`.
 BOCHS_ENDS = {name: cause for name, cause in (ENDS | MULTIBOOT_ENDS).items()
               if cause != "triple fault" and name != "reserved-bits"}
 BOCHS_ENDLESS = tuple(name for name in ENDLESS if name != "spin")
