@@ -207,7 +207,7 @@ void cpus_start(void)
 
 	enable_virt();
 	others = smp_start(&machine.bi, log_line, &enabled) - 1;
-	/* Each one only has VMXON left to do; one that hangs there is not usable. */
+	/* Each one only has the extension left to enable; one that hangs there is not usable. */
 	end = tsc_now_ns() + ENABLE_WAIT_NS;
 	while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < others && tsc_now_ns() < end)
 		cpu_relax();

@@ -53,15 +53,15 @@ svm_enter:
 	 * was intercepted, and so not executed, come here as #DB: it is of no use to anybody.
 	 */
 3:	vmsave %rax
+4:	cli
+5:	push %rdi
+6:	mov 8(%rsp), %rdi
+7:	mov SVM_VCPU_HOST_AREA(%rdi), %rax
+8:	vmload %rax
 	.pushsection .extable, "a"
 	.balign 8
-	.quad 3b, 3b
+	.quad 3b, 3b, 4b, 4b, 5b, 5b, 6b, 6b, 7b, 7b, 8b, 8b
 	.popsection
-	cli
-	push %rdi
-	mov 8(%rsp), %rdi
-	mov SVM_VCPU_HOST_AREA(%rdi), %rax
-	vmload %rax
 	mov SVM_VCPU_VMCB(%rdi), %rax
 	mov 16(%rsp), %rdi
 	mov %rcx, VCPU_GPR+8*1(%rdi)
