@@ -50,7 +50,10 @@ def check_messages(text):
     if not shown:
         return "no kernel messages were shown"
     known = known_messages()
-    for line in re.findall(r"^debian \| (.+)$", shown[1], re.M):
+    # A line that waits for its end while the neighbour speaks goes on behind the prefix.
+    lines = re.sub(r"\n(?!debian \|).*", "", shown[1])
+    lines = re.sub(r"\ndebian \| (?!\[ *[\d.]+\] )", "", lines)
+    for line in re.findall(r"^debian \| (.+)$", lines, re.M):
         message = re.sub(r"^\[ *[\d.]+\] ", "", line)
         if not any(re.fullmatch(pattern, message) for pattern in known):
             return f"the kernel complains: {line}"
