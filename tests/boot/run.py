@@ -81,8 +81,9 @@ def report(run, problem, seconds, log):
 
 
 def run_all(runs, runner, jobs):
-    """{run: "ok" or "FAILED"}; the lengthy first, so that none is left alone at the end."""
-    results = {}
+    """{run: "ok" or "FAILED"} and {run: problem} of those that failed; the lengthy tests first, so
+    that none is left alone at the end."""
+    results, problems = {}, {}
     pool = concurrent.futures.ThreadPoolExecutor(max(1, jobs))
     try:
         running = {pool.submit(framework.timed, runner.run, run.test, run.platform, run.label): run
@@ -91,11 +92,13 @@ def run_all(runs, runner, jobs):
             run = running[done]
             problem, seconds = done.result()
             results[run] = "FAILED" if problem else "ok"
+            if problem:
+                problems[run] = problem
             report(run, problem, seconds, runner.work / f"{run.label}.log")
     finally:
         # After Ctrl-C, which the emulators have had too, no further test starts.
         pool.shutdown(cancel_futures=True)
-    return results
+    return results, problems
 
 
 def table(results, columns):
@@ -122,7 +125,8 @@ def main():
         print(f"boot {run.label:36} skipped: {reasons[run.platform]}")
     runner = framework.Runner(arguments.efi.resolve(), arguments.tool.resolve(),
                               arguments.work.resolve())
-    results |= run_all([run for run in runs if run not in results], runner, arguments.jobs)
+    ran, problems = run_all([run for run in runs if run not in results], runner, arguments.jobs)
+    results |= ran
     print("\n".join(line.rstrip() for line in table(results, arguments.platform)))
     outcomes = list(results.values())
     passed, failed = outcomes.count("ok"), outcomes.count("FAILED")
@@ -130,6 +134,9 @@ def main():
         skipped = sum(run.platform == platform for run in runs)
         if reason and skipped:
             print(f"boot-test: {skipped} skipped on {platform}: {reason}")
+    # Once more at the end, where one looks first.
+    for run, problem in problems.items():
+        print(f"boot-test: FAILED {run.label}: {str(problem).splitlines()[0]}")
     # No test at all proves nothing.
     print(f"boot-test: {passed} passed, {failed} failed")
     return 0 if passed and not failed else 1
