@@ -608,6 +608,75 @@ static void interrupt_window(void **state)
 	assert_int_equal(svmw.b->v_intr, SVM_V_INTR_MASKING);
 }
 
+/* QEMU: the shadow is gone although nothing has run. */
+static void exits_without_shadow(struct vcpu *v)
+{
+	svmw.b->int_shadow = 0;
+	exits_interrupt(v);
+}
+
+static void window_without_shadow(struct vcpu *v)
+{
+	(void)v;
+	svmw.b->int_shadow = 0;
+	fake_svm_exit(SVM_EXIT_VINTR, 0, 0);
+}
+
+static void steps_over_hlt(void)
+{
+	assert_int_equal(go(exits_cpuid), EXIT_CPUID);
+	assert_false(fake_svm.injected.valid);
+	assert_true(svmw.b->rflags & RFLAGS_IF);
+	assert_false(svmw.b->rflags & RFLAGS_TF);
+	assert_false(svmw.b->v_intr & SVM_V_IRQ);
+	/* That one instruction was all it waited for. */
+	svmw.b->int_shadow = 0;
+	look_again();
+	go(exits_cpuid);
+	assert_int_equal(fake_svm.injected.type, EVENT_INTERRUPT);
+}
+
+/* An interrupt between STI and HLT would be lost for whoever sleeps until it comes. */
+static void lost_shadow_comes_back(void **state)
+{
+	(void)state;
+	scripted();
+	svmw.b->int_shadow = SVM_INT_SHADOW;
+	assert_int_equal(go(exits_interrupt), EXIT_INTERRUPT);
+	assert_int_equal(go(exits_without_shadow), EXIT_INTERRUPT);
+	interrupt_waits = true;
+	look_again();
+	steps_over_hlt();
+}
+
+static void lost_shadow_opens_no_window(void **state)
+{
+	(void)state;
+	scripted();
+	svmw.b->int_shadow = SVM_INT_SHADOW;
+	assert_int_equal(go(exits_interrupt), EXIT_INTERRUPT);
+	interrupt_waits = true;
+	look_again();
+	assert_int_equal(go(window_without_shadow), EXIT_INTERRUPT_WINDOW);
+	look_again();
+	steps_over_hlt();
+}
+
+/* RIP has moved: the shadow is over. */
+static void shadow_that_is_over(void **state)
+{
+	(void)state;
+	scripted();
+	svmw.b->int_shadow = SVM_INT_SHADOW;
+	assert_int_equal(go(exits_interrupt), EXIT_INTERRUPT);
+	svmw.b->rip++;
+	assert_int_equal(go(exits_without_shadow), EXIT_INTERRUPT);
+	interrupt_waits = true;
+	look_again();
+	go(exits_cpuid);
+	assert_int_equal(fake_svm.injected.type, EVENT_INTERRUPT);
+}
+
 /* An exit for something else finds the window open: no exit of its own is needed. */
 static void window_found_open(void **state)
 {
@@ -686,6 +755,9 @@ int main(void)
 		TEST(step_keeps_gd),
 		TEST(interrupt_window),
 		TEST(window_found_open),
+		TEST(lost_shadow_comes_back),
+		TEST(lost_shadow_opens_no_window),
+		TEST(shadow_that_is_over),
 		TEST(interruptibility),
 		TEST(state_set_forgets),
 	};

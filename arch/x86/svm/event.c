@@ -201,11 +201,11 @@ bool svm_step_end(struct vcpu *v)
 	return !(b->dr6 & 0xf); /* else a breakpoint of the guest's own, too */
 }
 
-static void interrupt_window(const struct vcpu *v, struct vmcb *b)
+static void interrupt_window(bool wanted, struct vmcb *b)
 {
 	uint64_t v_intr = SVM_V_INTR_MASKING;
 
-	if (v->want_interrupt_window)
+	if (wanted)
 		v_intr |= SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
 	if (b->v_intr == v_intr)
 		return;
@@ -213,20 +213,48 @@ static void interrupt_window(const struct vcpu *v, struct vmcb *b)
 	b->clean &= ~SVM_CLEAN_TPR;
 }
 
+/* All that an interrupt waits for is the end of the shadow: one instruction. */
+static bool in_shadow_of_sti(const struct vcpu *v, const struct vmcb *b)
+{
+	return v->want_interrupt_window && (b->int_shadow & SVM_INT_SHADOW) &&
+	       (b->rflags & RFLAGS_IF);
+}
+
+/*
+ * QEMU's VMRUN does not load the shadow: an interrupt would come before the HLT behind STI, from
+ * which nothing would then wake the guest. So a shadow that is gone although RIP has not moved
+ * comes back, once, and its end is found by a step. Called at exits that no instruction causes.
+ */
+void svm_keep_shadow(struct svm_vcpu *x)
+{
+	struct vmcb *b = x->vmcb;
+	bool seen = b->int_shadow & SVM_INT_SHADOW;
+
+	x->shadow_lost = !seen && x->shadow_seen && x->shadow_rip == b->rip;
+	if (x->shadow_lost)
+		b->int_shadow = SVM_INT_SHADOW;
+	x->shadow_seen = seen;
+	x->shadow_rip = b->rip;
+}
+
 void svm_update_windows(struct vcpu *v)
 {
 	struct svm_vcpu *x = v->vendor;
 	struct vmcb *b = x->vmcb;
 	uint32_t word = BASE_3;
-	bool blocked = nmi_blocked(x);
+	bool blocked = nmi_blocked(x), step = x->shadow_lost && in_shadow_of_sti(v, b);
+	bool window = v->want_interrupt_window && !step;
 
-	interrupt_window(v, b);
-	if (v->want_interrupt_window)
+	x->shadow_lost = false;
+	interrupt_window(window, b);
+	if (window)
 		word |= SVM_3_VINTR;
 	if (blocked && !x->iret_seen)
 		word |= SVM_3_IRET;
 	intercept(x, SVM_INTERCEPT_3, word);
-	if (v->want_nmi_window && !x->stepping && !(b->event_inj & SVM_EVENT_VALID) &&
-		(blocked ? x->iret_seen : b->int_shadow & SVM_INT_SHADOW))
+	if (x->stepping || (b->event_inj & SVM_EVENT_VALID))
+		return;
+	if (step ||
+		(v->want_nmi_window && (blocked ? x->iret_seen : b->int_shadow & SVM_INT_SHADOW)))
 		step_begin(x);
 }

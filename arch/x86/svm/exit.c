@@ -84,11 +84,17 @@ static void decode_cache(struct vcpu *v, struct vm_exit *e, const struct vmcb *b
 		find_length(v, e);
 }
 
-static void decode_interrupt(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+/* No instruction has caused it. */
+static void decode_between(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
-	(void)v;
 	(void)e;
 	(void)b;
+	svm_keep_shadow(v->vendor);
+}
+
+static void decode_interrupt(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+{
+	decode_between(v, e, b);
 	irq_window();
 }
 
@@ -161,9 +167,9 @@ static const struct decode_row decode_table[CODE_COUNT] = {
 	[SVM_EXIT_EXCEPTION... SVM_EXIT_EXCEPTION + 31] = {EXIT_EXCEPTION,
 		NEED_VECTORING | NEED_DECODE, RCX, decode_exception},
 	DECODED(INTR, INTERRUPT, NEED_VECTORING, decode_interrupt),
-	ROW(NMI, NMI, NEED_VECTORING), /* taken as soon as GIF was set */
+	DECODED(NMI, NMI, NEED_VECTORING, decode_between), /* taken as soon as GIF was set */
 	ROW(INIT, INIT, NEED_VECTORING),
-	ROW(VINTR, INTERRUPT_WINDOW, 0),
+	DECODED(VINTR, INTERRUPT_WINDOW, 0, decode_between),
 	ROW(RDPMC, FORBIDDEN, 0),
 	[SVM_EXIT_CPUID] = {EXIT_CPUID, NEED_LENGTH, RAX, NULL},
 	DECODED(IRET, NMI_WINDOW, 0, decode_iret),

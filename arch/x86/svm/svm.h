@@ -18,7 +18,10 @@ struct svm_vcpu {
 	 */
 	bool nmi_blocked, iret_seen;
 	uint64_t iret_rip;
-	/* One instruction is single-stepped, because an NMI waits behind it. */
+	/* The last exit without a cause in the guest found a shadow at this RIP, or lost it. */
+	bool shadow_seen, shadow_lost;
+	uint64_t shadow_rip;
+	/* One instruction is single-stepped, because an NMI or interrupt waits behind it. */
 	bool stepping;
 	bool step_tf; /* the guest's own TF */
 };
@@ -61,6 +64,7 @@ void svm_inject(struct svm_vcpu *x, struct vcpu_event *event);
 void svm_take_back(struct vcpu *v);
 void svm_save_vectoring(struct vcpu *v);
 void svm_update_windows(struct vcpu *v);
+void svm_keep_shadow(struct svm_vcpu *x);
 uint32_t svm_interruptibility(struct vcpu *v);
 void svm_iret(struct vcpu *v);
 /* After each exit while stepping; tells whether the exit is that of the step and nothing else. */
