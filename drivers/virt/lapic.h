@@ -214,6 +214,12 @@ void lapic_lint(struct lapic *l, unsigned pin, bool level);
  */
 bool lapic_matches(const struct lapic *target, const struct lapic_ipi *ipi);
 
+/* The processor priority, for the arbitration of LOWEST; any CPU may ask. */
+static inline uint32_t lapic_priority(const struct lapic *l)
+{
+	return __atomic_load_n(&l->page[LAPIC_PPR / 4], __ATOMIC_RELAXED);
+}
+
 /* Decode an MSI write. False when the address is not in FEEx_xxxxh. */
 bool lapic_ipi_from_msi(uint64_t address, uint32_t data, struct lapic_ipi *ipi) MUST_CHECK;
 

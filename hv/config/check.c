@@ -175,8 +175,6 @@ static void check_guest_cpus(struct check *check, unsigned index)
 			tell_guest(check, index, CONFIG_WARN_HOUSEKEEPING_SHARED, cpu->at,
 				(const char *const[3]){number});
 	}
-	if (cpus->count > 1)
-		stop_guest(check, index, CONFIG_CPUS_SMP, cpus->at, NULL, NULL);
 }
 
 static void check_guest_memory(struct check *check, unsigned index)

@@ -12,7 +12,7 @@
 
 #define CONFIG_IMAGES_MAX  64u
 #define CONFIG_GUESTS_MAX  128u
-#define CONFIG_CPUS_MAX    64u /* of one guest */
+#define CONFIG_CPUS_MAX    8u /* of one guest */
 #define CONFIG_NAME_MAX    31u
 #define CONFIG_PATH_MAX    159u /* with its NUL it fits bootinfo_file.path */
 #define CONFIG_CMDLINE_MAX 1023u

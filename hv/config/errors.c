@@ -89,7 +89,6 @@ static const struct {
 	[CONFIG_CPU_UNUSABLE] = {CONFIG_MEANING, "CPU %s cannot be used: %s"},
 	[CONFIG_CPU_REPEATED] = {CONFIG_MEANING, "CPU %s is given twice"},
 	[CONFIG_CPU_TAKEN] = {CONFIG_MEANING, "CPU %s is also given to guest.%s"},
-	[CONFIG_CPUS_SMP] = {CONFIG_MEANING, "more than one CPU per guest is not supported yet"},
 	[CONFIG_MEMORY_UNIT_WRONG] = {CONFIG_MEANING,
 		"memory must be a multiple of 2M, at least 2M"},
 	[CONFIG_MEMORY_FILES] = {CONFIG_MEANING,

@@ -28,6 +28,9 @@
 
 #define OUTPUT_WAIT_NS NS_PER_SEC
 
+#define CPUS_TEXT 64u
+_Static_assert(CONFIG_CPUS_MAX == VM_CPUS_MAX, "what a config can name, a guest can have");
+
 static struct config config;
 static struct config_errors errors;
 static struct config_verdict verdict;
@@ -135,7 +138,7 @@ static void set_params(struct guest *g)
 	p->name = g->name;
 	p->owner = (uint16_t)(FRAME_OWNER_VM + g->index);
 	p->vpid = 1 + g->index * VM_CPUS_MAX;
-	p->cpu_count = MIN(c->cpus.count, VM_CPUS_MAX);
+	p->cpu_count = c->cpus.count;
 	for (unsigned i = 0; i < p->cpu_count; i++)
 		p->cpus[i] = c->cpus.cpu[i].number;
 	p->memory = c->memory.value;
@@ -208,23 +211,62 @@ static int build(struct guest *g, struct vm **vm)
 	}
 }
 
-void guests_run(struct guest *g)
+/* "1", "1,2" */
+static const char *cpu_numbers(const struct config_cpus *cpus, char text[CPUS_TEXT])
 {
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < cpus->count; i++) {
+		used += fmt_string(
+			text + used, CPUS_TEXT - used, i ? ",%u" : "%u", cpus->cpu[i].number);
+	}
+	return text;
+}
+
+/* The others wait for g->built: with it set they may look at g->vm. */
+static void make(struct guest *g)
+{
+	char text[CPUS_TEXT];
 	struct vm *vm;
 
-	if (build(g, &vm) != OK) {
-		set_state(g, GUEST_ENDED);
-		return;
+	if (build(g, &vm) == OK) {
+		g->vm = vm;
+		set_state(g, GUEST_RUNNING);
+		log_line("%s started: %lu MiB, CPU %s, built in %lu us", g->name,
+			(unsigned long)(vm->ram_size >> 20), cpu_numbers(&g->config->cpus, text),
+			(unsigned long)(tsc_to_ns(g->start_ticks) / NS_PER_US));
+		measure_built(g);
 	}
-	g->vm = vm;
-	set_state(g, GUEST_RUNNING);
-	log_line("%s started: %lu MiB, CPU %u, built in %lu us", g->name,
-		(unsigned long)(vm->ram_size >> 20), g->params.cpus[0],
-		(unsigned long)(tsc_to_ns(g->start_ticks) / NS_PER_US));
-	measure_built(g);
-	vm_cpu_run(vm->cpu[0]);
-	measure_ended(g);
-	set_state(g, GUEST_ENDED);
+	__atomic_store_n(&g->built, 1, __ATOMIC_RELEASE);
+	for (unsigned i = 1; i < g->params.cpu_count; i++)
+		cpus_kick(g->params.cpus[i]);
+}
+
+static unsigned my_vcpu(const struct guest *g)
+{
+	unsigned cpu = vm_host.this_cpu(), i = 0;
+
+	while (i + 1 < g->params.cpu_count && g->params.cpus[i] != cpu)
+		i++;
+	return i;
+}
+
+void guests_run(struct guest *g)
+{
+	unsigned id = my_vcpu(g);
+
+	if (id == 0)
+		make(g);
+	while (!__atomic_load_n(&g->built, __ATOMIC_ACQUIRE))
+		vm_host.idle(&g->built);
+	if (g->vm) {
+		vm_cpu_run(g->vm->cpu[id]);
+		if (id == 0)
+			measure_ended(g);
+	}
+	if (__atomic_sub_fetch(&g->inside, 1, __ATOMIC_ACQ_REL) == 0)
+		set_state(g, GUEST_ENDED);
 }
 
 /* ---- Decisions ---- */
@@ -310,11 +352,29 @@ static bool output_shown(struct guest *g, ns_t now)
 	return true;
 }
 
+/* A guest that has one of this one's CPUs, or NULL; it may be this one on its way out. */
+static const struct guest *on_its_cpus(const struct guest *g)
+{
+	const struct guest *other = NULL;
+
+	for (unsigned i = 0; i < g->params.cpu_count && !other; i++)
+		other = cpus_guest(g->params.cpus[i]);
+	return other;
+}
+
+/* Some of its CPUs may still be on the way out of guests_run(). */
+static bool has_left(const struct guest *g)
+{
+	for (unsigned i = 0; i < g->params.cpu_count; i++) {
+		if (cpus_guest(g->params.cpus[i]) == g)
+			return false;
+	}
+	return true;
+}
+
 static void start_if_possible(struct guest *g, ns_t now)
 {
-	unsigned cpu = g->params.cpus[0];
-
-	if (now < g->start_at || cpus_guest(cpu))
+	if (now < g->start_at || on_its_cpus(g))
 		return;
 	g->stop = (struct vm_stop){0};
 	g->error[0] = '\0';
@@ -322,8 +382,11 @@ static void start_if_possible(struct guest *g, ns_t now)
 	g->started = now;
 	g->in.tail = g->in.head; /* what was typed for its last life */
 	g->starts++;
+	g->built = 0;
+	g->inside = g->params.cpu_count;
 	set_state(g, GUEST_STARTING);
-	cpus_assign(cpu, g);
+	for (unsigned i = 0; i < g->params.cpu_count; i++)
+		cpus_assign(g->params.cpus[i], g);
 }
 
 /*
@@ -352,8 +415,7 @@ void guests_step(ns_t now)
 		case GUEST_WAITING: follow(g); break;
 		case GUEST_DUE: start_if_possible(g, now); break;
 		case GUEST_ENDED:
-			/* Its CPU may still be on the way out of guests_run(). */
-			if (cpus_guest(g->params.cpus[0]) != g && output_shown(g, now))
+			if (has_left(g) && output_shown(g, now))
 				end_run(g, now);
 			break;
 		default: break;
@@ -393,15 +455,18 @@ void guests_list(void)
 	static const char *const names[] = {
 		"refused", "waiting", "due", "starting", "running", "ended", "stopped"};
 
-	log_line("%-20s %-9s %5s %9s %7s  %s", "NAME", "STATE", "CPU", "MEMORY", "STARTS", "LAST");
+	char cpus[CPUS_TEXT];
+
+	log_line(
+		"%-20s %-9s %9s %7s %-10s %s", "NAME", "STATE", "MEMORY", "STARTS", "CPUS", "LAST");
 	for (unsigned i = 0; i < count; i++) {
 		const struct guest *g = &guests[i];
 		uint32_t state = state_of(g);
 
-		log_line("%-20s %-9s %5u %7luM %7lu  %s", g->name, names[state],
-			g->config->cpus.cpu[0].number,
+		cpu_numbers(&g->config->cpus, cpus);
+		log_line("%-20s %-9s %8luM %7lu %-10s %s", g->name, names[state],
 			(unsigned long)(g->config->memory.value >> 20), (unsigned long)g->starts,
-			g->stop.text);
+			cpus, g->stop.text);
 	}
 }
 
@@ -434,10 +499,9 @@ void guests_restart(struct guest *g)
 		vm_stop(g->vm, STOP_KILLED, "restart asked for");
 		break;
 	case GUEST_STOPPED:
-		other = cpus_guest(g->params.cpus[0]);
+		other = on_its_cpus(g);
 		if (other) {
-			log_line("%s cannot be started: CPU %u runs %s", g->name, g->params.cpus[0],
-				other->name);
+			log_line("%s cannot be started: %s has its CPU", g->name, other->name);
 			break;
 		}
 		g->start_at = 0;

@@ -4,8 +4,9 @@
  * stopped, started again. A guest outlives the VMs made for it; its console rings and counters are
  * here.
  *
- * Locking: the housekeeping CPU decides everything; the CPU that runs a guest only moves it from
- * STARTING to RUNNING and to ENDED, with a release store of its state.
+ * Locking: the housekeeping CPU decides everything. It gives a guest all its CPUs at once: the
+ * first builds the VM and moves the guest from STARTING to RUNNING, the last one out moves it to
+ * ENDED, with release stores of its state.
  */
 #ifndef HV_CORE_GUESTS_H
 #define HV_CORE_GUESTS_H
@@ -30,6 +31,8 @@ struct guest {
 	unsigned index;
 	struct vm *vm; /* STARTING to ENDED; valid for others while RUNNING */
 	struct vm_params params;
+	uint32_t built;          /* atomic: vCPU 0's CPU has made the VM, or failed to */
+	uint32_t inside;         /* atomic: CPUs that have not left guests_run() */
 	struct vm_stop stop;     /* how the last run ended */
 	char error[VM_TEXT_MAX]; /* why it could not be built */
 	struct ring out, in;     /* console */
@@ -60,7 +63,7 @@ void guests_list(void);
 void guests_kill(struct guest *g);
 void guests_restart(struct guest *g);
 
-/* On the guest's CPU: build it and run it to its end. */
+/* On each of the guest's CPUs: build it, or wait until it is built, and run it to its end. */
 void guests_run(struct guest *g);
 
 #endif

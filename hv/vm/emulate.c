@@ -49,12 +49,12 @@ static enum emul_result physical_access(
 	uint64_t value = 0;
 	int status;
 
-	/* Devices first: they are why most instructions come here, and none of them lies in RAM. */
+	/* Devices first: they are why most instructions come here, and they cover RAM. */
 	if (write) {
 		copy_small(&value, buf, size);
-		if (bus_write(&vm->mmio, gpa, size, value))
+		if (vm_mmio_write(em->c, gpa, size, value))
 			return EMUL_DONE;
-	} else if (bus_read(&vm->mmio, gpa, size, &value)) {
+	} else if (vm_mmio_read(em->c, gpa, size, &value)) {
 		copy_small(buf, &value, size);
 		return EMUL_DONE;
 	}

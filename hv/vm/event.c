@@ -5,6 +5,7 @@
  * raised, NMI, then the highest interrupt of the LAPIC or the PIC. Runs only when vcpu.attention is
  * set.
  */
+#include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/segment.h"
 #include "hv/vm/pc.h"
@@ -70,17 +71,8 @@ void vm_inject_pf(struct vm_cpu *c, uint32_t error, gva_t cr2)
 	vm_inject_exception(c, EXC_PF, true, error);
 }
 
-/* Take over what other CPUs posted. */
-static void take_posts(struct vm_cpu *c)
+static void take_vectors(struct vm_cpu *c)
 {
-	uint32_t posts = __atomic_exchange_n(&c->posts, 0, __ATOMIC_ACQUIRE);
-
-	if (posts & POST_NMI)
-		c->nmi_pending = true;
-	if (posts & POST_CONSOLE)
-		pc_console_poll(c->vm);
-	if (!(posts & POST_VECTOR))
-		return;
 	for (unsigned i = 0; i < 8; i++) {
 		uint64_t bits = __atomic_exchange_n(
 			&c->post_vector[i / 4][i % 4], 0, __ATOMIC_ACQUIRE);
@@ -91,9 +83,37 @@ static void take_posts(struct vm_cpu *c)
 	}
 }
 
+/* Take over what other CPUs posted. */
+static void take_posts(struct vm_cpu *c)
+{
+	uint32_t posts = __atomic_exchange_n(&c->posts, 0, __ATOMIC_ACQUIRE);
+
+	if (LIKELY(!posts))
+		return;
+	if (posts & POST_NMI)
+		c->nmi_pending = true;
+	/* Another vCPU may have fetched it meanwhile. */
+	if (posts & POST_EXTINT)
+		c->extint_pending = pc_pic_pending(c->vm);
+	if (posts & POST_CONSOLE)
+		pc_console_poll(c->vm);
+	if (posts & POST_TIMERS)
+		pc_timers_rearm(c->vm);
+	if (posts & POST_FLUSH)
+		c->vcpu.ops->flush_stage2(&c->vcpu);
+	if (posts & POST_VECTOR)
+		take_vectors(c);
+	/* A SIPI in the same word has come after the INIT: see vm_cpu_post_init(). */
+	if (posts & POST_INIT)
+		vm_cpu_reset(c);
+	if (posts & POST_SIPI)
+		vm_cpu_startup(c, (uint8_t)(posts >> POST_SIPI_SHIFT));
+}
+
+/* The PIC's request comes by the LINT0 pin, or the IOAPIC has told this vCPU to fetch it. */
 static bool pic_wants_in(const struct vm_cpu *c)
 {
-	return c->vcpu.id == 0 && pc_pic_pending(c->vm) && lapic_accepts_pic(&c->lapic);
+	return pc_pic_pending(c->vm) && (c->extint_pending || lapic_accepts_pic(&c->lapic));
 }
 
 static bool interrupt_waits(const struct vm_cpu *c)
@@ -119,8 +139,10 @@ static uint8_t take_interrupt(struct vm_cpu *c)
 		c->interrupt_again = false;
 		return c->vector_again;
 	}
-	if (pic_wants_in(c))
+	if (pic_wants_in(c)) {
+		c->extint_pending = false;
 		return pc_pic_ack(c->vm);
+	}
 	vector = lapic_pending(&c->lapic);
 	lapic_ack(&c->lapic, (uint8_t)vector);
 	return (uint8_t)vector;
@@ -178,12 +200,15 @@ static void choose_event(struct vm_cpu *c)
 
 /*
  * What ends HLT: an NMI that is not blocked, or an interrupt that IF lets in (SDM vol. 2, "HLT").
+ * What ends the wait for a SIPI is only that.
  */
-static bool wakes(struct vm_cpu *c)
+static bool is_awake(struct vm_cpu *c)
 {
 	struct vcpu *v = &c->vcpu;
 
-	if (v->event.valid)
+	if (c->waits_for_sipi)
+		return false;
+	if (!c->halted || v->event.valid)
 		return true;
 	if (c->nmi_pending && !(v->ops->interruptibility(v) & VCPU_BLOCKED_NMI))
 		return true;
@@ -200,7 +225,7 @@ bool vm_before_entry(struct vcpu *v)
 		if (__atomic_load_n(&c->vm->stop.kind, __ATOMIC_ACQUIRE) != STOP_NONE)
 			return false;
 		take_posts(c);
-		if (!c->halted || wakes(c))
+		if (is_awake(c))
 			break;
 		since = timing_now();
 		vm_host.idle(&v->attention);
@@ -217,6 +242,11 @@ static void kick(struct vcpu *v, uint32_t attention)
 	vm_host.kick(v->cpu);
 }
 
+void vm_cpu_look(struct vm_cpu *c)
+{
+	kick(&c->vcpu, VCPU_EVENT);
+}
+
 void vm_cpu_post(struct vm_cpu *c, uint32_t posts)
 {
 	__atomic_or_fetch(&c->posts, posts, __ATOMIC_RELEASE);
@@ -226,4 +256,29 @@ void vm_cpu_post(struct vm_cpu *c, uint32_t posts)
 void vm_cpu_nmi(struct vm_cpu *c)
 {
 	vm_cpu_post(c, POST_NMI);
+}
+
+/* Forgets a SIPI that has not been taken: it belongs to the life that ends here. */
+void vm_cpu_post_init(struct vm_cpu *c)
+{
+	uint32_t posts = __atomic_load_n(&c->posts, __ATOMIC_RELAXED);
+
+	while (!__atomic_compare_exchange_n(&c->posts, &posts,
+		(posts & ~POST_SIPI_BITS) | POST_INIT, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		cpu_relax();
+	kick(&c->vcpu, VCPU_POSTED);
+}
+
+/* The second of two would find the vCPU running: it has no effect, whatever its vector. */
+void vm_cpu_post_sipi(struct vm_cpu *c, uint8_t vector)
+{
+	uint32_t posts = __atomic_load_n(&c->posts, __ATOMIC_RELAXED);
+
+	do {
+		if (posts & POST_SIPI)
+			return;
+	} while (!__atomic_compare_exchange_n(&c->posts, &posts,
+		posts | POST_SIPI | (uint32_t)vector << POST_SIPI_SHIFT, false, __ATOMIC_RELEASE,
+		__ATOMIC_RELAXED));
+	kick(&c->vcpu, VCPU_POSTED);
 }

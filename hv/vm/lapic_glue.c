@@ -28,22 +28,50 @@ static void deliver(struct vm_cpu *c, const struct lapic_ipi *ipi)
 	case LAPIC_DM_LOWEST: vm_cpu_interrupt(c, ipi->vector, ipi->level); break;
 	case LAPIC_DM_NMI: vm_cpu_nmi(c); break;
 	case LAPIC_DM_INIT:
-		/* An INIT of the only CPU is how old software resets the machine. */
-		if (c->vm->cpu_count == 1)
+		/* To the boot CPU it is how old software resets the machine. */
+		if (c->vcpu.id == 0)
 			vm_stop(c->vm, STOP_RESET, "reset by INIT");
+		else
+			vm_cpu_post_init(c);
 		break;
-	default: break; /* SMI: there is no SMM. STARTUP: nobody waits for one. */
+	case LAPIC_DM_STARTUP: vm_cpu_post_sipi(c, ipi->vector); break;
+	case LAPIC_DM_EXTINT: vm_cpu_post(c, POST_EXTINT); break;
+	default: break; /* SMI: there is no SMM */
 	}
+}
+
+/* The lowest processor priority wins, among equals the one whose turn it is. */
+static struct vm_cpu *arbitrate(struct vm *vm, const struct lapic_ipi *ipi)
+{
+	uint32_t turn = __atomic_fetch_add(&vm->arbitration, 1, __ATOMIC_RELAXED);
+	uint32_t best = UINT32_MAX;
+	struct vm_cpu *winner = NULL;
+
+	for (unsigned i = 0; i < vm->cpu_count; i++) {
+		struct vm_cpu *c = vm->cpu[(turn + i) % vm->cpu_count];
+		uint32_t priority = lapic_priority(&c->lapic);
+
+		if (lapic_matches(&c->lapic, ipi) && priority < best) {
+			best = priority;
+			winner = c;
+		}
+	}
+	return winner;
 }
 
 void vm_route(struct vm *vm, const struct lapic_ipi *ipi)
 {
+	struct vm_cpu *one;
+
+	if (ipi->delivery == LAPIC_DM_LOWEST) {
+		one = arbitrate(vm, ipi);
+		if (one)
+			deliver(one, ipi);
+		return;
+	}
 	for (unsigned i = 0; i < vm->cpu_count; i++) {
-		if (!lapic_matches(&vm->cpu[i]->lapic, ipi))
-			continue;
-		deliver(vm->cpu[i], ipi);
-		if (ipi->delivery == LAPIC_DM_LOWEST)
-			return;
+		if (lapic_matches(&vm->cpu[i]->lapic, ipi))
+			deliver(vm->cpu[i], ipi);
 	}
 }
 
@@ -106,44 +134,56 @@ void vm_lapic_init(struct vm_cpu *c, void *page)
 	lapic_mmio_write(&c->lapic, LAPIC_LVT_LINT1, 4, LAPIC_DM_NMI << 8, 0);
 }
 
-/* The register page answers for the vCPU that touches it: the one that this CPU runs. */
-static struct vm_cpu *accessing(struct vm *vm)
-{
-	unsigned cpu, i = 0;
+/* ---- The register page ---- */
 
-	if (vm->cpu_count == 1)
-		return vm->cpu[0];
-	cpu = vm_host.this_cpu();
-	while (i + 1 < vm->cpu_count && vm->cpu[i]->vcpu.cpu != cpu)
-		i++;
-	return vm->cpu[i];
+static bool in_page(const struct vm_cpu *c, gpa_t gpa)
+{
+	return gpa >> PAGE_SHIFT == c->lapic.apic_base >> PAGE_SHIFT &&
+	       c->lapic.mode == LAPIC_XAPIC;
 }
 
-static uint64_t mmio_read(void *ctx, uint64_t offset, unsigned size)
-{
-	struct vm_cpu *c = accessing(ctx);
+/* Each may cost the guest's owner a table. */
+#define RAM_MOVES_MAX 64u
 
-	return lapic_mmio_read(&c->lapic, (uint32_t)offset, size, vm_cpu_tsc(c));
+/*
+ * A page of RAM under some vCPU's LAPIC traps for all of them; those that have no LAPIC there reach
+ * the RAM by emulation. It stays so: software moves its LAPIC once, if at all. Nobody waits for the
+ * others' flush, because the page belongs to the guest before and after.
+ */
+bool vm_lapic_may_be_at(struct vm_cpu *c, gpa_t page)
+{
+	struct vm *vm = c->vm;
+	int status = E_NOMEM;
+
+	if (!guest_mem_is_ram(&vm->mem, page, PAGE_SIZE))
+		return true;
+	spin_lock(&vm->stage2_lock);
+	if (vm->lapic_moves < RAM_MOVES_MAX) {
+		vm->lapic_moves++;
+		status = pt_unmap(&vm->stage2, page, PAGE_SIZE);
+	}
+	spin_unlock(&vm->stage2_lock);
+	if (status != OK)
+		return false;
+	for (unsigned i = 0; i < vm->cpu_count; i++)
+		vm_cpu_post(vm->cpu[i], POST_FLUSH);
+	return true;
 }
 
-static void mmio_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+bool vm_mmio_read(struct vm_cpu *c, gpa_t gpa, unsigned size, uint64_t *value)
 {
-	struct vm_cpu *c = accessing(ctx);
+	if (!in_page(c, gpa))
+		return bus_read(&c->vm->mmio, gpa, size, value);
+	*value = lapic_mmio_read(&c->lapic, gpa & (PAGE_SIZE - 1), size, vm_cpu_tsc(c));
+	return true;
+}
 
-	lapic_mmio_write(&c->lapic, (uint32_t)offset, size, value, vm_cpu_tsc(c));
+bool vm_mmio_write(struct vm_cpu *c, gpa_t gpa, unsigned size, uint64_t value)
+{
+	if (!in_page(c, gpa))
+		return bus_write(&c->vm->mmio, gpa, size, value);
+	lapic_mmio_write(&c->lapic, gpa & (PAGE_SIZE - 1), size, value, vm_cpu_tsc(c));
 	vm_lapic_written(c);
 	vm_lapic_rearm(c);
-}
-
-int vm_lapic_map(struct vm *vm)
-{
-	const struct bus_range range = {
-		.base = LAPIC_BASE_DEFAULT,
-		.size = PAGE_SIZE,
-		.read = mmio_read,
-		.write = mmio_write,
-		.ctx = vm,
-	};
-
-	return bus_add(&vm->mmio, &range);
+	return true;
 }

@@ -63,12 +63,12 @@ bool vm_move_again(struct vm_cpu *c, const struct vm_exit *e)
 		!vm_fetch_same(c, insn->bytes, insn->length))
 		return false;
 	if (insn->src.kind == EMUL_OPERAND_MEM) {
-		if (!bus_read(&c->vm->mmio, e->stage2.gpa, size, &value))
+		if (!vm_mmio_read(c, e->stage2.gpa, size, &value))
 			return false;
 		load_register(v, &insn->dst, value);
 	} else {
 		value = insn->src.kind == EMUL_OPERAND_REG ? v->gpr[insn->src.reg] : insn->imm;
-		if (!bus_write(&c->vm->mmio, e->stage2.gpa, size, value))
+		if (!vm_mmio_write(c, e->stage2.gpa, size, value))
 			return false;
 	}
 	v->ops->instruction_done(v, v->rip + insn->length);

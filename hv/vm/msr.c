@@ -97,8 +97,8 @@ static bool apic_base_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 static bool apic_base_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 {
 	(void)msr;
-	/* The register page is found through the MMIO bus, which is sealed: it cannot move yet. */
-	if (LAPIC_BASE_ADDR(value) != LAPIC_BASE_DEFAULT)
+	if (LAPIC_BASE_ADDR(value) != LAPIC_BASE_ADDR(c->lapic.apic_base) &&
+		!vm_lapic_may_be_at(c, LAPIC_BASE_ADDR(value)))
 		return false;
 	if (lapic_apic_base_write(&c->lapic, value, c->cpuid.phys_bits) != OK)
 		return false;

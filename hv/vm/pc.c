@@ -177,8 +177,22 @@ static const struct model_ops model_ops[MODEL_COUNT] = {
 	[MODEL_IOAPIC] = OPS(ioapic),
 };
 
+static bool at_home(const struct vm *vm)
+{
+	return vm->cpu[0]->vcpu.cpu == vm_host.this_cpu();
+}
+
+/*
+ * A CPU's timers are its own, so that another one can only ask. It need not if the timer comes too
+ * early: nothing is due then, and it is armed anew.
+ */
 static NOINLINE void arm(struct model *m, ns_t deadline)
 {
+	if (!at_home(m->vm)) {
+		if (deadline < m->armed)
+			vm_cpu_post(m->vm->cpu[0], POST_TIMERS);
+		return;
+	}
 	m->armed = deadline;
 	if (deadline != NS_NEVER) {
 		ns_t floor = vm_now(m->vm) + MODEL_TIMER_FLOOR_NS;
@@ -207,6 +221,17 @@ static void model_fire(struct timer *t, uint64_t now)
 	m->ops->tick(m->state, vm_now(m->vm));
 	rearm(m);
 	spin_unlock(&m->lock);
+}
+
+void pc_timers_rearm(struct vm *vm)
+{
+	for (unsigned i = 0; i < MODEL_COUNT; i++) {
+		struct model *m = &vm->pc->model[i];
+
+		spin_lock(&m->lock);
+		rearm(m);
+		spin_unlock(&m->lock);
+	}
 }
 
 static uint64_t window_read(void *ctx, uint64_t offset, unsigned size)
@@ -277,17 +302,20 @@ static void hpet_wire(void *ctx, unsigned gsi, bool level)
 		ioapic_pin(vm->pc, gsi, level);
 }
 
+/* INTR is wired to LINT0 of every LAPIC, and to pin 0 of the IOAPIC. */
 static void pic_output(void *ctx, unsigned pin, bool level)
 {
 	struct vm *vm = ctx;
 
 	(void)pin;
 	__atomic_store_n(&vm->pc->pic_output, level, __ATOMIC_RELEASE);
-	if (!level || !vm->cpu[0])
+	if (vm->cpu_count == 0)
 		return;
-	__atomic_or_fetch(&vm->cpu[0]->vcpu.attention, VCPU_EVENT, __ATOMIC_RELEASE);
-	if (vm->cpu[0]->vcpu.cpu != vm_host.this_cpu())
-		vm_host.kick(vm->cpu[0]->vcpu.cpu);
+	for (unsigned i = 0; i < vm->cpu_count && level; i++) {
+		if (lapic_accepts_pic(&vm->cpu[i]->lapic))
+			vm_cpu_look(vm->cpu[i]);
+	}
+	ioapic_pin(vm->pc, 0, level);
 }
 
 static void ioapic_deliver(void *ctx, const struct ioapic_msg *msg)
@@ -348,7 +376,9 @@ static NOINLINE bool console_full(struct vm *vm)
 		__atomic_add_fetch(vm->console_dropped, 1, __ATOMIC_RELAXED);
 		return true; /* taken, and lost */
 	}
-	if (pc->console_timer.deadline == TIMER_NEVER)
+	if (!at_home(vm))
+		vm_cpu_post(vm->cpu[0], POST_CONSOLE);
+	else if (pc->console_timer.deadline == TIMER_NEVER)
 		vm_host.timer_arm(
 			&pc->console_timer, tsc_at_ns(vm->start_ns + now + CONSOLE_POLL_NS));
 	return false;

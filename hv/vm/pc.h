@@ -19,6 +19,9 @@ bool pc_pic_pending(const struct vm *vm);
 uint8_t pc_pic_ack(struct vm *vm);
 void pc_eoi(struct vm *vm, uint8_t vector);
 
+/* Some model's deadline has changed on another CPU. On the CPU of vCPU 0. */
+void pc_timers_rearm(struct vm *vm);
+
 /* Bytes wait in console_in, or console_out has room again. On the CPU of vCPU 0. */
 void pc_console_poll(struct vm *vm);
 

@@ -4,7 +4,6 @@
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/cpu/tsc.h"
 #include "arch/x86/defs/cr.h"
-#include "arch/x86/virt/switch.h"
 #include "hv/lib/fmt.h"
 #include "hv/lib/string.h"
 #include "hv/mm/memory.h"
@@ -228,8 +227,6 @@ static int build(struct vm *vm, const struct vm_params *p, const struct virt_ops
 	if (status != OK)
 		return status;
 	status = pc_create(vm, pc, p);
-	if (status == OK)
-		status = vm_lapic_map(vm);
 	if (status != OK) {
 		fmt_string(error, VM_TEXT_MAX, "exit_port 0x%x belongs to a device", p->exit_port);
 		return status;
@@ -282,6 +279,7 @@ void vm_stop(struct vm *vm, enum vm_stop_kind kind, const char *format, ...)
 		va_start(args, format);
 		fmt_vstring(vm->stop.text, sizeof(vm->stop.text), format, args);
 		va_end(args);
+		vm->stop.cpu = vm_host.this_cpu();
 		__atomic_store_n(&vm->stop.kind, (uint32_t)kind, __ATOMIC_RELEASE);
 	}
 	spin_unlock(&vm->stop_lock);
@@ -291,73 +289,4 @@ void vm_stop(struct vm *vm, enum vm_stop_kind kind, const char *format, ...)
 		__atomic_or_fetch(&v->attention, VCPU_LEAVE, __ATOMIC_ACQ_REL);
 		vm_host.kick(v->cpu);
 	}
-}
-
-/* ---- Running ---- */
-
-static struct segment segment_of(uint16_t selector, uint64_t descriptor)
-{
-	uint32_t limit = (uint32_t)((descriptor & 0xffff) | ((descriptor >> 32) & 0xf0000));
-
-	if (descriptor >> 55 & 1)
-		limit = limit << 12 | 0xfff;
-	return (struct segment){
-		.selector = selector,
-		.attr = (uint32_t)(descriptor >> 40 & 0xf0ff),
-		.limit = limit,
-		.base = (descriptor >> 16 & 0xffffff) | (descriptor >> 32 & 0xff000000),
-	};
-}
-
-static void entry_state(const struct load_entry *entry, struct vcpu_state *s)
-{
-	uint64_t code = entry->mode == LOAD_MODE_LONG ? LOAD_DESC_CODE64 : LOAD_DESC_CODE32;
-
-	memset(s, 0, sizeof(*s));
-	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		s->seg[i] = segment_of(LOAD_DS, LOAD_DESC_DATA);
-	s->seg[SEG_CS] = segment_of(LOAD_CS, code);
-	s->seg[SEG_LDTR] = (struct segment){.attr = SEG_ATTR_UNUSABLE | 0x82};
-	s->seg[SEG_TR] = (struct segment){.attr = 0x8b, .limit = 0x67}; /* a busy TSS at 0 */
-	s->gdtr = (struct descriptor_table){entry->gdt_base, entry->gdt_limit};
-	s->rip = entry->rip;
-	s->rsp = entry->rsp;
-	s->rflags = RFLAGS_RESERVED;
-	s->cr0 = entry->cr0;
-	s->cr3 = entry->cr3;
-	s->cr4 = entry->cr4;
-	s->efer = entry->efer;
-	s->dr7 = DR7_RESET;
-}
-
-static void set_entry(struct vm_cpu *c)
-{
-	const struct load_entry *entry = &c->vm->entry;
-	struct vcpu_state state;
-
-	entry_state(entry, &state);
-	c->vcpu.ops->state_set(&c->vcpu, &state);
-	c->vcpu.gpr[RAX] = entry->rax;
-	c->vcpu.gpr[RBX] = entry->rbx;
-	c->vcpu.gpr[RSI] = entry->rsi;
-	c->vcpu.gpr[RDI] = entry->rdi;
-}
-
-void vm_cpu_run(struct vm_cpu *c)
-{
-	struct vcpu *v = &c->vcpu;
-
-	v->ops->vcpu_load(v);
-	switch_owner(c->cpuid.xcr0_allowed, v->has_rdtscp);
-	set_entry(c);
-	c->tsc_offset = 0 - c->vm->start_tsc;
-	v->ops->tsc_offset_set(v, c->tsc_offset);
-	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
-	v->ops->run(v);
-	if (c->vm->stop.kind == STOP_FAILED)
-		vm_report(c);
-	vm_host.timer_arm(&c->lapic_timer, TIMER_NEVER);
-	if (v->id == 0)
-		pc_stop(c->vm);
-	v->ops->vcpu_unload(v);
 }

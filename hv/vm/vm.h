@@ -79,13 +79,21 @@ enum vm_stop_kind { STOP_NONE, STOP_POWEROFF, STOP_RESET, STOP_EXIT, STOP_KILLED
 struct vm_stop {
 	uint32_t kind;          /* enum vm_stop_kind; atomic, the first one wins */
 	uint32_t exit_value;    /* STOP_EXIT */
+	unsigned cpu;           /* index of the CPU on which it happened */
 	char text[VM_TEXT_MAX]; /* "powered off", "triple fault", ... */
 };
 
 /* Posted by other CPUs in vm_cpu.posts. */
-#define POST_NMI     0x1u
-#define POST_CONSOLE 0x2u
-#define POST_VECTOR  0x4u
+#define POST_NMI        0x01u
+#define POST_CONSOLE    0x02u
+#define POST_VECTOR     0x04u
+#define POST_INIT       0x08u
+#define POST_SIPI       0x10u /* its vector in bits 31:24 */
+#define POST_EXTINT     0x20u /* an interrupt of the PIC that the IOAPIC passes on */
+#define POST_TIMERS     0x40u /* vCPU 0: a device model has an earlier deadline */
+#define POST_FLUSH      0x80u /* the stage-2 tables have changed */
+#define POST_SIPI_SHIFT 24
+#define POST_SIPI_BITS  (POST_SIPI | 0xffu << POST_SIPI_SHIFT)
 
 /*
  * Where the last emulated instruction was fetched: this page, under these registers, by these
@@ -120,7 +128,8 @@ struct vm_cpu {
 	struct vm_intercepted intercepted;
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
-	bool halted, nmi_pending;
+	bool halted, waits_for_sipi, nmi_pending;
+	bool extint_pending; /* by a message of the IOAPIC */
 	/* vector_again was taken from LAPIC or PIC and is not delivered yet */
 	bool interrupt_again;
 	uint8_t vector_again;
@@ -141,6 +150,9 @@ struct vm {
 	struct guest_mem mem;
 	struct pt stage2;
 	struct bus ports, mmio;
+	struct spinlock stage2_lock; /* for changes while the guest runs */
+	unsigned lapic_moves;        /* to pages of RAM */
+	uint32_t arbitration;        /* atomic: whose turn it is among LAPICs of equal priority */
 	struct pc *pc;
 	struct ring *console_out, *console_in;
 	uint64_t *console_dropped;
@@ -169,11 +181,16 @@ void vm_destroy(struct vm *vm);
 /* Ask the guest to stop; any CPU. The first cause is kept. */
 void vm_stop(struct vm *vm, enum vm_stop_kind kind, const char *format, ...) PRINTF(3, 4);
 
+/* Something that concerns a vCPU's events may have changed: have it look; any CPU. */
+void vm_cpu_look(struct vm_cpu *c);
 /* Post POST_* to a vCPU; any CPU. */
 void vm_cpu_post(struct vm_cpu *c, uint32_t posts);
 /* An interrupt message for a vCPU; any CPU. */
 void vm_cpu_interrupt(struct vm_cpu *c, uint8_t vector, bool level);
 void vm_cpu_nmi(struct vm_cpu *c);
+/* INIT and SIPI messages likewise. A SIPI counts if the last INIT has no other one yet. */
+void vm_cpu_post_init(struct vm_cpu *c);
+void vm_cpu_post_sipi(struct vm_cpu *c, uint8_t vector);
 
 static inline struct vm_cpu *vm_cpu_of(struct vcpu *v)
 {
@@ -187,6 +204,10 @@ static inline ns_t vm_now(const struct vm *vm)
 }
 
 uint64_t vm_cpu_tsc(const struct vm_cpu *c);
+
+/* startup.c: INIT and SIPI as they arrive at the vCPU; on its own CPU */
+void vm_cpu_reset(struct vm_cpu *c);
+void vm_cpu_startup(struct vm_cpu *c, uint8_t vector);
 
 /* event.c: what is delivered at the next entry */
 bool vm_before_entry(struct vcpu *v);
@@ -240,8 +261,15 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);
 
 /* lapic_glue.c */
 void vm_lapic_init(struct vm_cpu *c, void *page);
-int vm_lapic_map(struct vm *vm) MUST_CHECK;
 void vm_lapic_rearm(struct vm_cpu *c);
+/* The register page can be at this address. If RAM is there, this vCPU sees it no more. */
+bool vm_lapic_may_be_at(struct vm_cpu *c, gpa_t page);
+/*
+ * A device's registers, as this vCPU sees them: its LAPIC's page, then the bus. An access lies in
+ * one page. False: nobody is there.
+ */
+bool vm_mmio_read(struct vm_cpu *c, gpa_t gpa, unsigned size, uint64_t *value);
+bool vm_mmio_write(struct vm_cpu *c, gpa_t gpa, unsigned size, uint64_t value);
 /* Send a message to the vCPUs that it addresses. */
 void vm_route(struct vm *vm, const struct lapic_ipi *ipi);
 

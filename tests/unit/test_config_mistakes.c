@@ -182,8 +182,6 @@ static const struct {
 		"6:9: guest.g: CPU 3 cannot be used: it did not start"},
 	{CONFIG_CPU_TAKEN, IMAGE GUEST "[guest.web]\nimage = \"i\"\ncpus = [1]\nmemory = \"64M\"",
 		"10:9: guest.web: CPU 1 is also given to guest.g"},
-	{CONFIG_CPUS_SMP, IMAGE "[guest.g]\nimage = \"i\"\ncpus = [1,2]\nmemory = \"64M\"",
-		"6:8: guest.g: more than one CPU per guest is not supported yet"},
 	{CONFIG_MEMORY_UNIT_WRONG, IMAGE "[guest.g]\nimage = \"i\"\ncpus = [1]\nmemory = \"3M\"",
 		"7:10: guest.g: memory must be a multiple of 2M, at least 2M"},
 	{CONFIG_MEMORY_UNIT_WRONG, IMAGE "[guest.g]\nimage = \"i\"\ncpus = [1]\nmemory = \"0G\"",
@@ -422,7 +420,7 @@ static void a_guest_has_a_most_of_cpus(void **state)
 		used += (unsigned)sprintf(big + used, ",\n%u", i);
 	sprintf(big + used, "]\n");
 	assert_int_equal(config_parse(&config, "f", big, strlen(big), &errors), 0);
-	assert_string_equal(line(0), "f:71:1: guest.g: more than 64 cpus");
+	assert_string_equal(line(0), "f:15:1: guest.g: more than 8 cpus");
 	assert_string_equal(line(1), "");
 	assert_int_equal(config.guests[0].cpus.count, CONFIG_CPUS_MAX);
 	assert_true(config.guests[0].bad);
@@ -432,10 +430,8 @@ static void a_cpu_twice_in_one_guest(void **state)
 {
 	(void)state;
 	run(IMAGE "[guest.g]\nimage = \"i\"\ncpus = [1,2,1]\nmemory = \"2M\"\n");
-	assert_string_equal(
-		line(0), "f:6:8: guest.g: more than one CPU per guest is not supported yet");
-	assert_string_equal(line(1), "f:6:13: guest.g: CPU 1 is given twice");
-	assert_string_equal(line(2), "");
+	assert_string_equal(line(0), "f:6:13: guest.g: CPU 1 is given twice");
+	assert_string_equal(line(1), "");
 }
 
 static void a_bad_image_stops_its_guests(void **state)

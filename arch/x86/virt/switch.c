@@ -51,7 +51,7 @@ static void reset_extended_state(uint64_t xcr0_allowed)
 	(void)!xsetbv_safe(0, XCR0_X87);
 }
 
-static void reset_debug_registers(void)
+void switch_debug_reset(void)
 {
 	write_dr7(DR7_RESET);
 	write_dr0(0);
@@ -91,7 +91,7 @@ void switch_owner(uint64_t xcr0_allowed, bool has_tsc_aux)
 	if (has_tsc_aux)
 		wrmsr(MSR_IA32_TSC_AUX, 0);
 	write_cr2(0);
-	reset_debug_registers();
+	switch_debug_reset();
 	reset_extended_state(xcr0_allowed);
 	switch_flush();
 }

@@ -15,6 +15,9 @@
  */
 void switch_owner(uint64_t xcr0_allowed, bool has_tsc_aux);
 
+/* DR0 to DR3 and DR6 as after reset or INIT. Part of switch_owner. */
+void switch_debug_reset(void);
+
 /*
  * What others' work left in this CPU's predictors, buffers and L1 data cache does not serve whoever
  * runs next: where the CPU has the commands. Part of switch_owner.
