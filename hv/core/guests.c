@@ -454,19 +454,16 @@ void guests_list(void)
 {
 	static const char *const names[] = {
 		"refused", "waiting", "due", "starting", "running", "ended", "stopped"};
-
 	char cpus[CPUS_TEXT];
 
-	log_line(
-		"%-20s %-9s %9s %7s %-10s %s", "NAME", "STATE", "MEMORY", "STARTS", "CPUS", "LAST");
+	log_line("%-20s %-9s %7s %9s %7s  %s", "NAME", "STATE", "CPU", "MEMORY", "STARTS", "LAST");
 	for (unsigned i = 0; i < count; i++) {
 		const struct guest *g = &guests[i];
-		uint32_t state = state_of(g);
 
-		cpu_numbers(&g->config->cpus, cpus);
-		log_line("%-20s %-9s %8luM %7lu %-10s %s", g->name, names[state],
+		log_line("%-20s %-9s %7s %8luM %7lu  %s", g->name, names[state_of(g)],
+			cpu_numbers(&g->config->cpus, cpus),
 			(unsigned long)(g->config->memory.value >> 20), (unsigned long)g->starts,
-			cpus, g->stop.text);
+			g->stop.text);
 	}
 }
 
