@@ -131,7 +131,7 @@ def linux_initrd():
 def exits_boot(build):
     """One CPU: ticks are exact. The guest shares it with the hypervisor's work."""
     return framework.BootTest(
-        name="exits", cpus=1, icount=ICOUNT,
+        name="exits", cpus=1, icount=str(ICOUNT),
         config=CONFIG + PAYLOAD.format(name="bench", memory="128M"),
         files={"images/bench.elf": str(build / "guests" / "bench.elf")},
         lines=(r"^bench +\| PASS bench",))
@@ -140,7 +140,7 @@ def exits_boot(build):
 def linux_boot(build, disk):
     """One CPU here too. While `counter` sleeps, the memory that Linux left is cleaned for `hello`."""
     return framework.BootTest(
-        name="linux", cpus=1, icount=ICOUNT,
+        name="linux", cpus=1, icount=str(ICOUNT),
         config=CONFIG + LINUX
         + PAYLOAD.format(name="counter", memory="4M") + 'after = "linux"\ncmdline = "20"\n'
         + PAYLOAD.format(name="hello", memory="128M") + 'after = "counter"\n',
