@@ -69,6 +69,11 @@ void clac(void);
 void cli(void);
 void sti(void);
 void irq_window(void);
+
+static inline bool atomic_set(const uint32_t *bits)
+{
+	return __atomic_load_n(bits, __ATOMIC_ACQUIRE) != 0;
+}
 void host_nmi(void);
 void host_machine_check(void);
 void sti_hlt_cli(void);

@@ -424,6 +424,7 @@ static void whole_exit(void **state)
 	b->rip = CODE;
 	put(CODE, two, sizeof(two));
 	svm_config.features = CPUID_SVM_EDX_NP;
+	svm_config.needs |= SVM_NEED_LENGTH;
 	fake_svm.guest = guest;
 	turns = 0;
 	v->ops->run(v);

@@ -385,6 +385,15 @@ static inline void sti(void)
 	__asm__ volatile("sti" : : : "memory");
 }
 
+/* Any bit of it. Compilers load an atomic before they compare it; each exit looks at one. */
+static inline bool atomic_set(const uint32_t *bits)
+{
+	bool any;
+
+	__asm__ volatile("cmpl $0, %1" : "=@ccne"(any) : "m"(*bits) : "memory");
+	return any;
+}
+
 /* Take what is pending, in the shadow-free slot of the NOP. */
 static inline void irq_window(void)
 {

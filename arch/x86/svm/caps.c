@@ -63,6 +63,7 @@ int svm_cpu_check(struct virt_caps *caps, const char **reason)
 	c.features = r.edx;
 	c.clean = r.edx & CPUID_SVM_EDX_CLEAN_BITS ? SVM_CLEAN_ALL : 0;
 	c.flush = r.edx & CPUID_SVM_EDX_FLUSH_ASID ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL;
+	c.needs = SVM_NEED_DECODE | (r.edx & CPUID_SVM_EDX_NRIPS ? 0 : SVM_NEED_LENGTH);
 	r = cpuid(CPUID_LEAF_EXT_FEAT, 0);
 	*caps = (struct virt_caps){
 		.page_1g = r.edx & CPUID_EXT1_EDX_PAGE1GB,

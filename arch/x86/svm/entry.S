@@ -23,11 +23,12 @@ svm_enter:
 	push %r14
 	push %r15
 	push %rdi
-	push %rsi
+	push SVM_VCPU_HOST_AREA(%rsi)
+	push SVM_VCPU_VMCB(%rsi)
 	clgi
 	cmpl $0, VCPU_ATTENTION(%rdi)
 	jne 1f
-	mov SVM_VCPU_VMCB(%rsi), %rdx
+	mov (%rsp), %rdx
 	mov VCPU_GPR+8*0(%rdi), %rcx
 	mov %rcx, VMCB_RAX(%rdx)
 	mov SVM_VCPU_VMCB_PA(%rsi), %rax
@@ -55,15 +56,14 @@ svm_enter:
 3:	vmsave %rax
 4:	cli
 5:	push %rdi
-6:	mov 8(%rsp), %rdi
-7:	mov SVM_VCPU_HOST_AREA(%rdi), %rax
-8:	vmload %rax
+6:	mov 16(%rsp), %rax
+7:	vmload %rax
 	.pushsection .extable, "a"
 	.balign 8
-	.quad 3b, 3b, 4b, 4b, 5b, 5b, 6b, 6b, 7b, 7b, 8b, 8b
+	.quad 3b, 3b, 4b, 4b, 5b, 5b, 6b, 6b, 7b, 7b
 	.popsection
-	mov SVM_VCPU_VMCB(%rdi), %rax
-	mov 16(%rsp), %rdi
+	mov 8(%rsp), %rax
+	mov 24(%rsp), %rdi
 	mov %rcx, VCPU_GPR+8*1(%rdi)
 	mov %rdx, VCPU_GPR+8*2(%rdi)
 	mov VMCB_RAX(%rax), %rax
@@ -81,18 +81,15 @@ svm_enter:
 	mov %rax, VCPU_GPR+8*0(%rdi)
 	pop VCPU_GPR+8*7(%rdi)
 	/* No guest value stays in a register that the code below might use speculatively. */
+	pop %rsi
+	pop %rdx
+	pop %rcx
 	xor %eax, %eax
-	xor %ecx, %ecx
-	xor %edx, %edx
-	xor %esi, %esi
 	xor %r8d, %r8d
 	xor %r9d, %r9d
 	xor %r10d, %r10d
 	xor %r11d, %r11d
-	jmp 2f
-1:	mov $SVM_ENTER_ABORTED, %eax
 2:	stgi	/* an NMI that ended the guest is taken here */
-	add $16, %rsp
 	pop %r15
 	pop %r14
 	pop %r13
@@ -100,5 +97,8 @@ svm_enter:
 	pop %rbx
 	pop %rbp
 	ret
+1:	mov $SVM_ENTER_ABORTED, %eax
+	add $24, %rsp
+	jmp 2b
 	.size svm_enter, . - svm_enter
 	.section .note.GNU-stack, "", @progbits

@@ -9,41 +9,42 @@
 #include "arch/x86/svm/svm.h"
 #include "arch/x86/svm/svm_insn.h"
 
-/* What else a reason needs. */
-#define NEED_LENGTH    1u /* the instruction's length */
-#define NEED_VECTORING 2u /* may cut short the delivery of an event */
-#define NEED_DECODE    4u /* the row's function */
-
-#define CODE_NPF   SVM_EXIT_COUNT /* its row in the table */
-#define CODE_COUNT (SVM_EXIT_COUNT + 1)
+#define INSN_LENGTH_MAX 15u
 
 struct decode_row {
 	uint8_t reason; /* enum exit_reason */
-	uint8_t needs;
-	uint8_t info; /* the flight recorder notes this register, unless decode knows better */
+	uint8_t needs;  /* SVM_NEED_*: when decode() is called */
+	uint8_t info;   /* the flight recorder notes this register, unless decode knows better */
 	void (*decode)(struct vcpu *v, struct vm_exit *e, const struct vmcb *b);
 };
 
-static const struct vmcb *vmcb_of(const struct vcpu *v)
+/* Not every CPU says how long an instruction is; hv/vm can look at its bytes. */
+static void find_length(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
-	const struct svm_vcpu *x = v->vendor;
-
-	return x->vmcb;
+	(void)b;
+	if (svm_config.needs & SVM_NEED_LENGTH && !v->hooks->decode(v, e))
+		e->reason = EXIT_AGAIN;
 }
 
-/* Not every CPU says how long an instruction is; hv/vm can look at its bytes. */
-static void find_length(struct vcpu *v, struct vm_exit *e)
+/* The exit may have cut short the delivery of an event. */
+static inline void save_vectoring(struct vcpu *v, const struct vmcb *b)
 {
-	if (svm_config.features & CPUID_SVM_EDX_NRIPS)
-		e->insn_len = (uint8_t)(vmcb_of(v)->next_rip - v->rip);
-	else if (!v->hooks->decode(v, e))
-		e->reason = EXIT_AGAIN;
+	if (UNLIKELY(b->exit_int_info & SVM_EVENT_VALID))
+		svm_save_vectoring(v);
+}
+
+static void decode_vectoring(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+{
+	(void)e;
+	save_vectoring(v, b);
 }
 
 static void decode_exception(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
 	struct svm_vcpu *x = v->vendor;
 
+	save_vectoring(v, b);
+	e->insn_len = 0;
 	e->exception.vector = (uint8_t)(b->exit_code - SVM_EXIT_EXCEPTION);
 	e->exception.type = EVENT_EXCEPTION;
 	e->exception.has_error = EXC_HAS_ERROR_MASK >> e->exception.vector & 1;
@@ -65,12 +66,11 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e, const struct vmc
 /* INT1 is trapped before it does anything. */
 static void decode_icebp(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
-	(void)b;
 	e->exception.vector = EXC_DB;
 	e->exception.type = EVENT_PRIVILEGED_SOFT;
 	e->exception.has_error = false;
 	e->exception.error = 0;
-	find_length(v, e);
+	find_length(v, e, b);
 }
 
 /*
@@ -81,7 +81,7 @@ static void decode_cache(struct vcpu *v, struct vm_exit *e, const struct vmcb *b
 	if (b->cpl)
 		e->reason = EXIT_FORBIDDEN;
 	else
-		find_length(v, e);
+		find_length(v, e, b);
 }
 
 /* No instruction has caused it. */
@@ -92,8 +92,16 @@ static void decode_between(struct vcpu *v, struct vm_exit *e, const struct vmcb 
 	svm_keep_shadow(v->vendor);
 }
 
+/* Taken as soon as GIF was set. */
+static void decode_nmi(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+{
+	save_vectoring(v, b);
+	decode_between(v, e, b);
+}
+
 static void decode_interrupt(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
+	save_vectoring(v, b);
 	decode_between(v, e, b);
 	irq_window();
 }
@@ -112,7 +120,7 @@ static void decode_cr(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 	e->cr.gpr = b->exit_info1 & SVM_CR_INFO_GPR;
 	/* Both came with the same family of CPUs, but not in every emulator. */
 	if (svm_config.features & CPUID_SVM_EDX_DECODE)
-		find_length(v, e);
+		find_length(v, e, b);
 	else if (!v->hooks->decode(v, e))
 		e->reason = EXIT_AGAIN;
 }
@@ -135,14 +143,14 @@ static void decode_msr(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
 	if (b->exit_info1 & 1)
 		e->reason = EXIT_WRMSR;
-	find_length(v, e);
+	find_length(v, e, b);
 }
 
 static void decode_npf(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
 	uint64_t info = b->exit_info1;
 
-	(void)v;
+	save_vectoring(v, b);
 	e->stage2.gpa = b->exit_info2;
 	e->info = (uint32_t)b->exit_info2;
 	e->stage2.gva = 0;
@@ -156,104 +164,88 @@ static void decode_npf(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 	e->stage2.bytes = b->insn_bytes;
 }
 
-#define ROW(n, r, f)        [SVM_EXIT_##n] = {EXIT_##r, f, RCX, NULL}
-#define DECODED(n, r, f, d) [SVM_EXIT_##n] = {EXIT_##r, (f) | NEED_DECODE, RCX, d}
+#define ROW(n, r)             [SVM_EXIT_##n] = {EXIT_##r, 0, RCX, NULL}
+#define DECODED(n, r, decode) [SVM_EXIT_##n] = {EXIT_##r, SVM_NEED_DECODE, RCX, decode}
+#define LENGTH(n, r, info)    [SVM_EXIT_##n] = {EXIT_##r, SVM_NEED_LENGTH, info, find_length}
+#define CR(code)              [SVM_EXIT_CR_##code] = {EXIT_CR, SVM_NEED_DECODE, RCX, decode_cr}
 
-static const struct decode_row decode_table[CODE_COUNT] = {
-	[SVM_EXIT_CR_READ + 4] = {EXIT_CR, NEED_DECODE, RCX, decode_cr},
-	[SVM_EXIT_CR_READ + 8] = {EXIT_CR, NEED_DECODE, RCX, decode_cr},
-	[SVM_EXIT_CR_WRITE + 4] = {EXIT_CR, NEED_DECODE, RCX, decode_cr},
-	[SVM_EXIT_CR_WRITE + 8] = {EXIT_CR, NEED_DECODE, RCX, decode_cr},
-	[SVM_EXIT_EXCEPTION... SVM_EXIT_EXCEPTION + 31] = {EXIT_EXCEPTION,
-		NEED_VECTORING | NEED_DECODE, RCX, decode_exception},
-	DECODED(INTR, INTERRUPT, NEED_VECTORING, decode_interrupt),
-	DECODED(NMI, NMI, NEED_VECTORING, decode_between), /* taken as soon as GIF was set */
-	ROW(INIT, INIT, NEED_VECTORING),
-	DECODED(VINTR, INTERRUPT_WINDOW, 0, decode_between),
-	ROW(RDPMC, FORBIDDEN, 0),
-	[SVM_EXIT_CPUID] = {EXIT_CPUID, NEED_LENGTH, RAX, NULL},
-	DECODED(IRET, NMI_WINDOW, 0, decode_iret),
-	DECODED(INVD, CACHE_CONTROL, 0, decode_cache),
-	ROW(HLT, HLT, NEED_LENGTH),
-	ROW(INVLPGA, UNDEFINED, 0),
-	DECODED(IOIO, IO, 0, decode_io),
-	DECODED(MSR, RDMSR, 0, decode_msr),
-	ROW(TASK_SWITCH, TASK_SWITCH, NEED_VECTORING),
-	ROW(SHUTDOWN, TRIPLE_FAULT, NEED_VECTORING),
-	ROW(VMRUN, UNDEFINED, 0),
-	ROW(VMMCALL, HYPERCALL, 0),
-	ROW(VMLOAD, UNDEFINED, 0),
-	ROW(VMSAVE, UNDEFINED, 0),
-	ROW(STGI, UNDEFINED, 0),
-	ROW(CLGI, UNDEFINED, 0),
-	ROW(SKINIT, UNDEFINED, 0),
-	ROW(RDTSCP, UNDEFINED, 0),
-	DECODED(ICEBP, EXCEPTION, 0, decode_icebp),
-	DECODED(WBINVD, CACHE_CONTROL, 0, decode_cache),
-	ROW(MONITOR, UNDEFINED, 0),
-	ROW(MWAIT, UNDEFINED, 0),
-	ROW(MWAIT_ARMED, UNDEFINED, 0),
-	ROW(XSETBV, XSETBV, NEED_LENGTH),
-	ROW(RDPRU, UNDEFINED, 0),
-	ROW(INVPCID, UNDEFINED, 0),
-	[CODE_NPF] = {EXIT_STAGE2, NEED_VECTORING | NEED_DECODE, RCX, decode_npf},
+static const struct decode_row decode_table[SVM_EXIT_COUNT] = {
+	CR(READ + 4),
+	CR(READ + 8),
+	CR(WRITE + 4),
+	CR(WRITE + 8),
+	[SVM_EXIT_EXCEPTION... SVM_EXIT_EXCEPTION + 31] = {EXIT_EXCEPTION, SVM_NEED_DECODE, RCX,
+		decode_exception},
+	DECODED(INTR, INTERRUPT, decode_interrupt),
+	DECODED(NMI, NMI, decode_nmi),
+	DECODED(INIT, INIT, decode_vectoring),
+	DECODED(VINTR, INTERRUPT_WINDOW, decode_between),
+	ROW(RDPMC, FORBIDDEN),
+	LENGTH(CPUID, CPUID, RAX),
+	DECODED(IRET, NMI_WINDOW, decode_iret),
+	DECODED(INVD, CACHE_CONTROL, decode_cache),
+	LENGTH(HLT, HLT, RCX),
+	ROW(INVLPGA, UNDEFINED),
+	DECODED(IOIO, IO, decode_io),
+	DECODED(MSR, RDMSR, decode_msr),
+	DECODED(TASK_SWITCH, TASK_SWITCH, decode_vectoring),
+	DECODED(SHUTDOWN, TRIPLE_FAULT, decode_vectoring),
+	ROW(VMRUN, UNDEFINED),
+	ROW(VMMCALL, HYPERCALL),
+	ROW(VMLOAD, UNDEFINED),
+	ROW(VMSAVE, UNDEFINED),
+	ROW(STGI, UNDEFINED),
+	ROW(CLGI, UNDEFINED),
+	ROW(SKINIT, UNDEFINED),
+	ROW(RDTSCP, UNDEFINED),
+	DECODED(ICEBP, EXCEPTION, decode_icebp),
+	DECODED(WBINVD, CACHE_CONTROL, decode_cache),
+	ROW(MONITOR, UNDEFINED),
+	ROW(MWAIT, UNDEFINED),
+	ROW(MWAIT_ARMED, UNDEFINED),
+	LENGTH(XSETBV, XSETBV, RCX),
+	ROW(RDPRU, UNDEFINED),
+	ROW(INVPCID, UNDEFINED),
 };
 
 /* A code that has no row of its own number. */
-static uint32_t row_number(struct vm_exit *e, uint64_t code)
+static NOINLINE void decode_high(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
-	if (code == SVM_EXIT_NPF)
-		return CODE_NPF;
+	if (b->exit_code == SVM_EXIT_NPF) {
+		e->reason = EXIT_STAGE2;
+		decode_npf(v, e, b);
+		return;
+	}
+	e->reason = e->raw == SVM_EXIT_INVALID ? EXIT_ENTRY_FAILURE : EXIT_UNKNOWN;
 	e->info = 0;
-	e->failure.error = (uint32_t)code;
-	e->failure.detail = code;
-	return CODE_COUNT;
+	e->failure.error = e->raw;
+	e->failure.detail = b->exit_code;
 }
 
-static void decode_more(struct vcpu *v, struct vm_exit *e, const struct decode_row *row)
-{
-	if (row->needs & NEED_VECTORING)
-		svm_save_vectoring(v);
-	if (row->needs & NEED_DECODE)
-		row->decode(v, e, vmcb_of(v));
-}
-
-static void decode_exit(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+static inline void decode_exit(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
 	uint64_t code = b->exit_code;
-	uint32_t number = (uint32_t)code;
 	const struct decode_row *row;
 
 	v->rip = b->rip;
-	e->raw = number;
-	e->insn_len = 0;
+	e->raw = (uint32_t)code;
+	/* Means something only where the CPU knows it and the table has LENGTH. */
+	e->insn_len = (uint8_t)(b->next_rip - b->rip);
 	if (UNLIKELY(code >= SVM_EXIT_COUNT)) {
-		number = row_number(e, code);
-		if (number == CODE_COUNT) {
-			e->reason = (uint32_t)code == SVM_EXIT_INVALID ? EXIT_ENTRY_FAILURE
-								       : EXIT_UNKNOWN;
-			return;
-		}
+		decode_high(v, e, b);
+		return;
 	}
-	row = &decode_table[number];
+	row = &decode_table[code];
 	e->reason = row->reason;
 	e->info = (uint32_t)v->gpr[row->info];
-	if (row->needs & NEED_LENGTH)
-		find_length(v, e);
-	if (row->needs & ~NEED_LENGTH)
-		decode_more(v, e, row);
+	if (row->needs & svm_config.needs)
+		row->decode(v, e, b);
 }
 
-/* RIP, the shadow of STI or MOV SS, and a due single step, which AMD-V has no field for. */
-void svm_instruction_done(struct vcpu *v, uint64_t rip)
+/* RIP has moved on, and a single step of the guest's own is due, which AMD-V has no field for. */
+static NOINLINE void step_due(struct vcpu *v, struct vmcb *b)
 {
-	struct svm_vcpu *x = v->vendor;
-	struct vmcb *b = x->vmcb;
-
-	v->rip = rip;
-	b->rip = rip;
-	b->int_shadow = 0;
-	if (LIKELY(!(b->rflags & RFLAGS_TF)) || v->event.valid)
+	if (v->event.valid)
 		return;
 	b->dr6 |= DR6_BS;
 	b->clean &= ~SVM_CLEAN_DRX;
@@ -261,15 +253,41 @@ void svm_instruction_done(struct vcpu *v, uint64_t rip)
 	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
 }
 
-static void next_instruction(struct vcpu *v, const struct vm_exit *e)
+static inline void instruction_done(struct vcpu *v, struct vmcb *b, uint64_t rip)
+{
+	v->rip = rip;
+	b->rip = rip;
+	b->int_shadow = 0;
+	if (UNLIKELY(b->rflags & RFLAGS_TF))
+		step_due(v, b);
+}
+
+/* RIP, the shadow of STI or MOV SS, and a due single step. */
+void svm_instruction_done(struct vcpu *v, uint64_t rip)
+{
+	const struct svm_vcpu *x = v->vendor;
+
+	instruction_done(v, x->vmcb, rip);
+}
+
+/* Only code in the low 4 GiB can be 32-bit code, whose IP wraps. */
+static NOINLINE void next_instruction_low(struct vcpu *v, struct vmcb *b, uint64_t rip)
+{
+	bool wraps = (uint32_t)rip < (uint32_t)v->rip;
+
+	if (wraps && !(b->seg[SEG_CS].attr & (SEG_ATTR_L >> 4)))
+		rip &= UINT32_MAX;
+	instruction_done(v, b, rip);
+}
+
+static inline void next_instruction(struct vcpu *v, struct vmcb *b, const struct vm_exit *e)
 {
 	uint64_t rip = v->rip + e->insn_len;
 
-	/* Only code in the low 4 GiB can be 32-bit code, whose IP wraps. */
-	if (UNLIKELY((uint32_t)rip < e->insn_len) &&
-		!(vmcb_of(v)->seg[SEG_CS].attr & (SEG_ATTR_L >> 4)))
-		rip &= UINT32_MAX;
-	svm_instruction_done(v, rip);
+	if (UNLIKELY((uint32_t)rip < INSN_LENGTH_MAX))
+		next_instruction_low(v, b, rip);
+	else
+		instruction_done(v, b, rip);
 }
 
 static void record(struct vcpu *v, const struct vm_exit *e)
@@ -282,35 +300,37 @@ static void record(struct vcpu *v, const struct vm_exit *e)
 	v->exits[e->reason]++;
 }
 
-static void after_exit(struct vcpu *v, struct svm_vcpu *x, struct vm_exit *e)
+/*
+ * What waits for a window may have its turn now, without another exit; and an NMI behind an
+ * injected event has no window at all. Only where one of them waits is anything stepped.
+ */
+static NOINLINE void window_waits(struct vcpu *v, struct svm_vcpu *x, struct vm_exit *e)
 {
-	struct vmcb *b = x->vmcb;
-	bool window;
+	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	if (x->stepping && svm_step_end(v))
+		e->reason = EXIT_NMI_WINDOW;
+}
 
+static inline void after_exit(struct vcpu *v, struct svm_vcpu *x, struct vmcb *b, struct vm_exit *e)
+{
 	b->event_inj = 0;
 	b->tlb_control = SVM_TLB_NOTHING;
 	b->clean = svm_config.clean;
-	/*
-	 * What waits for a window may have its turn now, without another exit; and an NMI behind an
-	 * injected event has no window at all.
-	 */
-	if (UNLIKELY(v->want_interrupt_window || v->want_nmi_window))
-		__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
-	window = UNLIKELY(x->stepping) && svm_step_end(v);
 	decode_exit(v, e, b);
-	if (window)
-		e->reason = EXIT_NMI_WINDOW;
+	if (UNLIKELY(v->want_interrupt_window || v->want_nmi_window))
+		window_waits(v, x, e);
 }
 
 void svm_run(struct vcpu *v)
 {
 	const struct vcpu_hooks *hooks = v->hooks;
 	struct svm_vcpu *x = v->vendor;
+	struct vmcb *b = x->vmcb;
 	enum exit_action action = ACT_RESUME;
 	struct vm_exit e;
 
 	do {
-		if (UNLIKELY(__atomic_load_n(&v->attention, __ATOMIC_ACQUIRE))) {
+		if (UNLIKELY(atomic_set(&v->attention))) {
 			if (!hooks->before_entry(v))
 				return;
 			if (v->event.valid)
@@ -323,10 +343,10 @@ void svm_run(struct vcpu *v)
 			continue;
 		}
 		timing_exit(&v->timing);
-		after_exit(v, x, &e);
+		after_exit(v, x, b, &e);
 		record(v, &e);
 		action = hooks->exit[e.reason](v, &e);
 		if (action == ACT_NEXT)
-			next_instruction(v, &e);
+			next_instruction(v, b, &e);
 	} while (action != ACT_LEAVE);
 }

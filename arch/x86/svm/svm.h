@@ -26,12 +26,17 @@ struct svm_vcpu {
 	bool step_tf; /* the guest's own TF */
 };
 
+/* What has to be found out about an exit before anybody can handle it. */
+#define SVM_NEED_LENGTH 1u /* the instruction's length, where the CPU does not tell it */
+#define SVM_NEED_DECODE 2u /* what only this kind of exit has */
+
 /* What this machine has, found once by svm_cpu_check on the boot CPU. */
 struct svm_config {
 	uint32_t asids;
 	uint32_t features; /* CPUID_SVM_EDX_* */
 	uint32_t clean;    /* SVM_CLEAN_*: what vmcb.clean says when nothing has changed */
 	uint32_t flush;    /* SVM_TLB_*: the least that drops one guest's translations */
+	uint32_t needs;    /* SVM_NEED_*: all but what the CPU does itself */
 	hpa_t iopm;        /* ones: every port exits */
 	hpa_t msrpm;       /* ones but for MSRs that are the guest's own */
 };

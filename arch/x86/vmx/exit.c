@@ -347,7 +347,7 @@ void vmx_run(struct vcpu *v)
 	int entered;
 
 	do {
-		if (UNLIKELY(__atomic_load_n(&v->attention, __ATOMIC_ACQUIRE))) {
+		if (UNLIKELY(atomic_set(&v->attention))) {
 			if (!hooks->before_entry(v))
 				return;
 			if (v->event.valid)
