@@ -62,7 +62,72 @@ static enum emul_decode_result decode(const struct vm_exit *e, const uint8_t *by
 	return EMUL_DECODE_UNSUPPORTED;
 }
 
-bool vm_decode(struct vcpu *v, struct vm_exit *e)
+/* ---- The last one again ---- */
+
+#define NOT_KEPT (VCPU_NO_ROOT - 1) /* equal to no root */
+
+static inline uint64_t quadword_at(const struct guest_mem *mem, const struct guest_place *at)
+{
+	const volatile struct PACKED {
+		uint64_t value;
+	} *unaligned = (const volatile void *)guest_mem_at(mem, at);
+
+	return unaligned->value;
+}
+
+static inline bool same(const struct guest_mem *mem, const struct vm_seen *seen)
+{
+	return *guest_mem_at(mem, &seen->at) == seen->value;
+}
+
+/* Written out for the three levels above pages of 2 MiB, which kernels live in. */
+static inline bool is_known(const struct vm_cpu *c, const struct vm_exit *e, uint64_t root)
+{
+	const struct vm_intercepted *known = &c->intercepted;
+	const struct guest_mem *mem = &c->vm->mem;
+
+	if (known->rip != c->vcpu.rip || known->root != root || known->reason != e->reason ||
+		!same(mem, &known->entry[0]) || !same(mem, &known->entry[1]) ||
+		!same(mem, &known->entry[2]))
+		return false;
+	for (unsigned i = 3; UNLIKELY(i < known->depth); i++) {
+		if (!same(mem, &known->entry[i]))
+			return false;
+	}
+	if ((quadword_at(mem, &known->insn.at) ^ known->insn.value) & known->mask)
+		return false;
+	return LIKELY(e->reason != EXIT_CR) || known->number == number_of(e);
+}
+
+/*
+ * Where the page of the last fetch is that of RIP, under this root: what led there, and the bytes,
+ * unless the quadword that begins with them ends on another page.
+ */
+static void remember(struct vm_cpu *c, struct vm_intercepted *known, uint64_t root)
+{
+	const struct vm_fetch *f = &c->fetched;
+	gva_t rip = c->vcpu.rip;
+	uint32_t in_page = rip & (PAGE_SIZE - 1);
+
+	known->root = NOT_KEPT;
+	if (root == VCPU_NO_ROOT || f->cr3 != root || (rip ^ f->gva) >= PAGE_SIZE ||
+		!f->walk.depth || in_page > PAGE_SIZE - 8 || known->length > 8)
+		return;
+	known->rip = rip;
+	known->root = root;
+	for (unsigned i = 0; i < WALK_LEVELS_MAX; i++) {
+		unsigned level = MIN(i, f->walk.depth - 1u);
+
+		known->entry[i] = (struct vm_seen){f->walk.entry[level], f->entry[level]};
+	}
+	memcpy(&known->insn.value, known->bytes, 8);
+	known->mask = mask_bytes(known->length);
+	known->insn.at = (struct guest_place){f->page.chunk, f->page.offset + in_page};
+	known->depth = f->walk.depth;
+}
+
+/* Fetch and decode; false: it is not there, or a fault is. */
+static bool decode_anew(struct vcpu *v, struct vm_exit *e)
 {
 	struct vm_cpu *c = vm_cpu_of(v);
 	struct vm_intercepted *known = &c->intercepted;
@@ -71,11 +136,6 @@ bool vm_decode(struct vcpu *v, struct vm_exit *e)
 	enum emul_code code;
 	unsigned count;
 
-	if (known->length && known->reason == e->reason && known->number == number_of(e) &&
-		vm_fetch_same(c, known->bytes, known->length)) {
-		answer(e, known);
-		return true;
-	}
 	known->length = 0;
 	if (!vm_fetch(c, known->bytes, &count, &code))
 		return false;
@@ -88,7 +148,32 @@ bool vm_decode(struct vcpu *v, struct vm_exit *e)
 	known->reason = e->reason;
 	known->number = number_of(e);
 	known->gpr = insn.gpr;
-	answer(e, known);
-	/* Other code sizes give other lengths: only 64-bit code is looked up above. */
 	return true;
+}
+
+/* In a function of its own, so that the usual case below needs no stack frame. */
+static NOINLINE void decode_other(struct vcpu *v, struct vm_exit *e, uint64_t root)
+{
+	struct vm_cpu *c = vm_cpu_of(v);
+	struct vm_intercepted *known = &c->intercepted;
+
+	/* The same instruction elsewhere on the page. */
+	if (!known->length || known->reason != e->reason || known->number != number_of(e) ||
+		!vm_fetch_same(c, root, known->bytes, known->length)) {
+		known->root = NOT_KEPT;
+		if (!decode_anew(v, e)) {
+			e->reason = EXIT_AGAIN;
+			return;
+		}
+	}
+	remember(c, known, root);
+	answer(e, known);
+}
+
+void vm_decode(struct vcpu *v, struct vm_exit *e, uint64_t code_root)
+{
+	if (LIKELY(is_known(vm_cpu_of(v), e, code_root)))
+		answer(e, &vm_cpu_of(v)->intercepted);
+	else
+		decode_other(v, e, code_root);
 }

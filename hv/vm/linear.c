@@ -95,16 +95,17 @@ static bool fetched_here(
  * The CPU has just fetched and checked the instruction, so the question is only whether its bytes
  * are the ones known: CR3 and the entries decide where they lie.
  */
-bool vm_fetch_same(struct vm_cpu *c, const uint8_t *known_bytes, unsigned length)
+bool vm_fetch_same(
+	struct vm_cpu *c, uint64_t code_root, const uint8_t *known_bytes, unsigned length)
 {
 	const struct vm_fetch *f = &c->fetched;
 	gva_t gva = c->vcpu.rip;
 	struct guest_place at = f->page;
-	uint64_t cr3, bytes, known;
+	uint64_t bytes, known;
 	unsigned skip = gva & 7;
 
-	if ((gva ^ f->gva) >= PAGE_SIZE || skip + length > 8 ||
-		!c->vcpu.ops->kernel64(&c->vcpu, &cr3) || f->cr3 != cr3 || !same_tables(c))
+	if ((gva ^ f->gva) >= PAGE_SIZE || skip + length > 8 || f->cr3 != code_root ||
+		!same_tables(c))
 		return false;
 	at.offset += (uint32_t)(gva & (PAGE_SIZE - 1) & ~7ull);
 	bytes = *guest_mem_at(&c->vm->mem, &at) >> (skip * 8);

@@ -60,7 +60,7 @@ bool vm_move_again(struct vm_cpu *c, const struct vm_exit *e)
 	if (e->stage2.gva_valid ? gva != e->stage2.gva : (gva ^ e->stage2.gpa) & (PAGE_SIZE - 1))
 		return false;
 	if ((gva & (PAGE_SIZE - 1)) + size > PAGE_SIZE ||
-		!vm_fetch_same(c, insn->bytes, insn->length))
+		!vm_fetch_same(c, v->ops->code_root(v), insn->bytes, insn->length))
 		return false;
 	if (insn->src.kind == EMUL_OPERAND_MEM) {
 		if (!vm_mmio_read(c, e->stage2.gpa, size, &value))

@@ -108,12 +108,27 @@ struct vm_fetch {
 	struct guest_place entry[WALK_LEVELS_MAX], page;
 };
 
-/* The last instruction that vm_decode() looked at. */
+/* A quadword of RAM, and what it held. */
+struct vm_seen {
+	uint64_t value;
+	struct guest_place at;
+};
+
+/*
+ * The last instruction that vm_decode() looked at. It is there again, with no walk, no fetch and no
+ * search for any address, while RIP, the root, the entries below it and the bytes are the same.
+ */
 struct vm_intercepted {
-	uint8_t bytes[EMUL_INSN_MAX];
+	uint64_t rip;
+	uint64_t root;                         /* virt_ops.code_root */
+	struct vm_seen entry[WALK_LEVELS_MAX]; /* the last one again in those beyond depth */
+	struct vm_seen insn;                   /* not aligned, but all on one page */
+	uint64_t mask;                         /* of insn.value: those of the instruction */
+	uint8_t depth;
 	uint8_t length;         /* 0: none */
 	uint8_t reason, number; /* of the exit, and of the control register */
 	uint8_t gpr;
+	uint8_t bytes[EMUL_INSN_MAX];
 };
 
 struct vm_cpu {
@@ -238,7 +253,7 @@ bool vm_efer_write(struct vm_cpu *c, uint64_t value);
 void vm_xcr0_seen(struct vm_cpu *c);
 
 /* intercept.c: virt.h, struct vcpu_hooks */
-bool vm_decode(struct vcpu *v, struct vm_exit *e);
+void vm_decode(struct vcpu *v, struct vm_exit *e, uint64_t code_root);
 
 /* move.c: the last instruction again, if it is a plain move to or from a device; false: not done */
 bool vm_move_again(struct vm_cpu *c, const struct vm_exit *e);
@@ -249,7 +264,7 @@ bool vm_move_is_plain(const struct emul_insn *insn);
  * RIP leads to these bytes, through the tables of the last fetch, in 64-bit code at CPL 0. The
  * first 8 of `bytes` are read, whatever the length.
  */
-bool vm_fetch_same(struct vm_cpu *c, const uint8_t *bytes, unsigned length);
+bool vm_fetch_same(struct vm_cpu *c, uint64_t code_root, const uint8_t *bytes, unsigned length);
 /*
  * Up to EMUL_INSN_MAX bytes at RIP, and the code size to decode them in. False: not a single one;
  * the fault is pending, or the guest is stopped.

@@ -33,12 +33,14 @@ static bool before_entry(struct vcpu *v)
 	return true;
 }
 
-static bool decode(struct vcpu *v, struct vm_exit *e)
+static void decode(struct vcpu *v, struct vm_exit *e, uint64_t code_root)
 {
+	(void)code_root;
 	svmw.decode_calls++;
 	if (!svmw.decode)
 		fake_fail("an instruction is decoded that the CPU has decoded");
-	return svmw.decode(v, e);
+	if (!svmw.decode(v, e))
+		e->reason = EXIT_AGAIN;
 }
 
 static enum exit_action on_exit(struct vcpu *v, const struct vm_exit *e)

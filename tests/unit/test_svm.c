@@ -665,40 +665,36 @@ static void cpl(void **state)
 {
 	struct vcpu_state s;
 	struct vcpu_mode m;
-	uint64_t cr3;
 
 	(void)state;
 	svmw_state(&s);
 	s.seg[SEG_SS].attr = 0xc0f3;
 	svm_state_set(&svmw.v, &s);
 	assert_int_equal(svmw.b->cpl, 3);
-	assert_false(svm_kernel64(&svmw.v, &cr3));
+	assert_true(svm_code_root(&svmw.v) == VCPU_NO_ROOT);
 	svmw.b->seg[SEG_SS].attr = 0; /* user mode with a null SS */
 	svmw.b->seg[SEG_SS].selector = 3;
 	svm_mode_get(&svmw.v, &m);
 	assert_int_equal(m.ss_attr & SEG_ATTR_DPL, SEG_ATTR_DPL);
 	svm_state_get(&svmw.v, &s);
 	assert_int_equal(s.seg[SEG_SS].attr & SEG_ATTR_DPL, SEG_ATTR_DPL);
-	assert_false(svm_kernel64(&svmw.v, &cr3));
+	assert_true(svm_code_root(&svmw.v) == VCPU_NO_ROOT);
 	svmw.b->cpl = 0;
 	svmw.b->seg[SEG_SS].attr = 0xcf3; /* SYSRET and the like leave a DPL that is not the CPL */
 	svm_mode_get(&svmw.v, &m);
 	assert_int_equal(m.ss_attr & SEG_ATTR_DPL, 0);
-	assert_true(svm_kernel64(&svmw.v, &cr3));
-	assert_int_equal(cr3, 0x2000);
+	assert_int_equal(svm_code_root(&svmw.v), 0x2000);
 }
 
-static void kernel64(void **state)
+static void code_root(void **state)
 {
-	uint64_t cr3;
-
 	(void)state;
-	assert_true(svm_kernel64(&svmw.v, &cr3));
+	assert_int_equal(svm_code_root(&svmw.v), svmw.b->cr3);
 	svmw.b->seg[SEG_CS].attr = 0xc9b; /* compatibility mode */
-	assert_false(svm_kernel64(&svmw.v, &cr3));
+	assert_true(svm_code_root(&svmw.v) == VCPU_NO_ROOT);
 	svmw.b->seg[SEG_CS].attr = 0xa9b;
 	svmw.b->efer &= ~EFER_LMA;
-	assert_false(svm_kernel64(&svmw.v, &cr3));
+	assert_true(svm_code_root(&svmw.v) == VCPU_NO_ROOT);
 }
 
 static void mode(void **state)
@@ -769,7 +765,7 @@ int main(void)
 		TEST(state_round_trip),
 		TEST(segment_attributes),
 		TEST(cpl),
-		TEST(kernel64),
+		TEST(code_root),
 		TEST(mode),
 		TEST(recorder_and_counts),
 	};

@@ -93,7 +93,8 @@ static bool decode(enum exit_reason reason)
 	e.reason = (uint8_t)reason;
 	e.insn_len = 0;
 	v->event.valid = false;
-	return vm_decode(v, &e);
+	vm_decode(v, &e, v->ops->code_root(v));
+	return e.reason == reason;
 }
 
 static bool decode_cr(unsigned number, enum cr_access_kind kind)
@@ -362,6 +363,81 @@ static void code_moves(void **state)
 	assert_int_equal(e.insn_len, 3);
 }
 
+static void expect_length(unsigned length)
+{
+	for (unsigned again = 0; again < 2; again++) {
+		assert_true(decode(EXIT_CPUID));
+		assert_int_equal(e.insn_len, length);
+	}
+}
+
+/* 64-bit code, with tables of four levels or of five. */
+static void long_mode(bool five_levels)
+{
+	uint64_t cr4 = v->ops->reg_read(v, REG_CR4);
+
+	vmw.c->cpuid.cr4_allowed |= CR4_LA57;
+	mode(CODE32);
+	v->ops->reg_write(v, REG_CR4, cr4);
+	cr4 = CR4_PAE | (five_levels ? CR4_LA57 : 0);
+	assert_true(vm_cr4_write(vmw.c, cr4));
+	mode(CODE64);
+	v->ops->reg_write(v, REG_CR4, cr4);
+}
+
+#define TABLE(n)  (ROOT + 0x20000 + 0x1000ull * (n))
+#define ELSEWHERE 8 /* the first of the tables that lead to the other code */
+
+/* `depth` tables from TABLE(first) down, the last of which maps a page of that level at `to`. */
+static void chain(unsigned first, unsigned depth, unsigned page_level, gpa_t to)
+{
+	for (unsigned i = 0; i < depth; i++) {
+		unsigned level = page_level + depth - 1 - i;
+		uint64_t entry = i + 1 < depth ? TABLE(first + i + 1)
+				 : page_level  ? to | PTE_PS
+					       : to;
+
+		put_entry(TABLE(first + i), CODE >> (12 + 9 * level) & 511, entry | RIGHTS);
+	}
+}
+
+/* One entry of the tables changes, whichever, and the code is another. */
+static void each_level_with(unsigned depth, unsigned page_level)
+{
+	static const uint8_t here[] = {0x0f, 0xa2}, there[] = {0x66, 0x0f, 0xa2};
+
+	long_mode(depth + page_level == 5);
+	put(CODE, here, sizeof(here));
+	put(OTHER, there, sizeof(there));
+	v->ops->reg_write(v, REG_CR3, TABLE(0));
+	for (unsigned i = 0; i < depth; i++) {
+		unsigned index = CODE >> (12 + 9 * (page_level + depth - 1 - i)) & 511;
+		uint64_t entry;
+
+		chain(0, depth, page_level, page_level == 2 ? 0 : CODE);
+		chain(ELSEWHERE, depth, page_level, page_level == 2 ? GIB(1) : OTHER);
+		expect_length(2);
+		assert_int_equal(guest_mem_read(&vmw.vm->mem, TABLE(ELSEWHERE + i) + 8ull * index,
+					 &entry, 8),
+			OK);
+		put_entry(TABLE(i), index, entry);
+		if (page_level == 2)
+			assert_false(decode(EXIT_CPUID)); /* no RAM is there */
+		else
+			expect_length(3);
+	}
+}
+
+static void each_level(void **state)
+{
+	(void)state;
+	each_level_with(4, 0);
+	each_level_with(3, 1);
+	each_level_with(2, 2);
+	each_level_with(5, 0);
+	each_level_with(4, 1);
+}
+
 /* REX is an instruction of its own outside 64-bit code: INC or DEC, and no CPUID. */
 static void other_code_size(void **state)
 {
@@ -396,6 +472,30 @@ static void every_alignment(void **state)
 		put(CODE + at + 3, (const uint8_t[]){0xe7}, 1);
 		assert_true(decode_cr(4, CR_WRITE));
 		assert_int_equal(e.cr.gpr, R15);
+	}
+}
+
+/* What was decoded further up is looked for in the last bytes of its page. */
+static void end_of_page(void **state)
+{
+	const uint8_t cpuid[] = {0x0f, 0xa2};
+	uint8_t window[8];
+
+	(void)state;
+	mode(CODE64);
+	for (unsigned left = 2; left < 10; left++) {
+		memset(window, 0x90, sizeof(window));
+		put(END - 0x100, cpuid, 2);
+		v->rip = END - 0x100;
+		expect_length(2);
+		put(END - 8, window, 8);
+		put(END - left, cpuid, 2);
+		v->rip = END - left;
+		expect_length(2);
+		put(END - left - 1, (const uint8_t[]){0x66}, 1); /* in front of it */
+		expect_length(2);
+		put(END - left + 1, (const uint8_t[]){0x31}, 1);
+		assert_false(decode(EXIT_CPUID));
 	}
 }
 
@@ -447,8 +547,10 @@ int main(void)
 		TEST(known_again),
 		TEST(changed_bytes),
 		TEST(code_moves),
+		TEST(each_level),
 		TEST(other_code_size),
 		TEST(every_alignment),
+		TEST(end_of_page),
 		TEST(whole_exit),
 	};
 

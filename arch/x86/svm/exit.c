@@ -19,11 +19,15 @@ struct decode_row {
 };
 
 /* Not every CPU says how long an instruction is; hv/vm can look at its bytes. */
+static void look_at_bytes(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+{
+	v->hooks->decode(v, e, vmcb_code_root(b));
+}
+
 static void find_length(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 {
-	(void)b;
-	if (svm_config.needs & SVM_NEED_LENGTH && !v->hooks->decode(v, e))
-		e->reason = EXIT_AGAIN;
+	if (svm_config.needs & SVM_NEED_LENGTH)
+		look_at_bytes(v, e, b);
 }
 
 /* The exit may have cut short the delivery of an event. */
@@ -121,8 +125,8 @@ static void decode_cr(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 	/* Both came with the same family of CPUs, but not in every emulator. */
 	if (svm_config.features & CPUID_SVM_EDX_DECODE)
 		find_length(v, e, b);
-	else if (!v->hooks->decode(v, e))
-		e->reason = EXIT_AGAIN;
+	else
+		look_at_bytes(v, e, b);
 }
 
 static void decode_io(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
@@ -166,7 +170,7 @@ static void decode_npf(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
 
 #define ROW(n, r)             [SVM_EXIT_##n] = {EXIT_##r, 0, RCX, NULL}
 #define DECODED(n, r, decode) [SVM_EXIT_##n] = {EXIT_##r, SVM_NEED_DECODE, RCX, decode}
-#define LENGTH(n, r, info)    [SVM_EXIT_##n] = {EXIT_##r, SVM_NEED_LENGTH, info, find_length}
+#define LENGTH(n, r, info)    [SVM_EXIT_##n] = {EXIT_##r, SVM_NEED_LENGTH, info, look_at_bytes}
 #define CR(code)              [SVM_EXIT_CR_##code] = {EXIT_CR, SVM_NEED_DECODE, RCX, decode_cr}
 
 static const struct decode_row decode_table[SVM_EXIT_COUNT] = {

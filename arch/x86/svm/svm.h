@@ -3,6 +3,7 @@
 #ifndef ARCH_X86_SVM_SVM_H
 #define ARCH_X86_SVM_SVM_H
 
+#include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/svm.h"
 #include "arch/x86/virt/virt.h"
 
@@ -42,6 +43,15 @@ struct svm_config {
 };
 extern struct svm_config svm_config;
 
+/* What virt_ops.code_root answers. */
+static inline uint64_t vmcb_code_root(const struct vmcb *b)
+{
+	bool kernel64 = (b->efer & EFER_LMA) && (b->seg[SEG_CS].attr & (SEG_ATTR_L >> 4)) &&
+			b->cpl == 0;
+
+	return LIKELY(kernel64) ? b->cr3 : VCPU_NO_ROOT;
+}
+
 /* caps.c */
 int svm_cpu_check(struct virt_caps *caps, const char **reason);
 int svm_cpu_enable(unsigned cpu, const char **reason);
@@ -55,7 +65,7 @@ void svm_vcpu_unload(struct vcpu *v);
 void svm_state_set(struct vcpu *v, const struct vcpu_state *s);
 void svm_state_get(struct vcpu *v, struct vcpu_state *s);
 void svm_mode_get(struct vcpu *v, struct vcpu_mode *m);
-bool svm_kernel64(struct vcpu *v, uint64_t *cr3);
+uint64_t svm_code_root(struct vcpu *v);
 void svm_segment_get(struct vcpu *v, enum segment_index index, struct segment *s);
 uint64_t svm_reg_read(struct vcpu *v, enum vcpu_reg reg);
 void svm_reg_write(struct vcpu *v, enum vcpu_reg reg, uint64_t value);

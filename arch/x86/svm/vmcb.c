@@ -189,12 +189,9 @@ void svm_mode_get(struct vcpu *v, struct vcpu_mode *m)
 	m->ss_attr = (segment_attr(b->seg[SEG_SS].attr) & ~SEG_ATTR_DPL) | (uint32_t)b->cpl << 5;
 }
 
-bool svm_kernel64(struct vcpu *v, uint64_t *cr3)
+uint64_t svm_code_root(struct vcpu *v)
 {
-	const struct vmcb *b = vmcb_of(v);
-
-	*cr3 = b->cr3;
-	return (b->efer & EFER_LMA) && (b->seg[SEG_CS].attr & (SEG_ATTR_L >> 4)) && b->cpl == 0;
+	return vmcb_code_root(vmcb_of(v));
 }
 
 void svm_state_get(struct vcpu *v, struct vcpu_state *s)
@@ -308,7 +305,7 @@ const struct virt_ops svm_ops = {
 	.state_set = svm_state_set,
 	.state_get = svm_state_get,
 	.mode_get = svm_mode_get,
-	.kernel64 = svm_kernel64,
+	.code_root = svm_code_root,
 	.segment_get = svm_segment_get,
 	.reg_read = svm_reg_read,
 	.reg_write = svm_reg_write,

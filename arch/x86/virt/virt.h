@@ -129,7 +129,7 @@ enum cr_access_kind { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
 
 struct vm_exit {
 	uint8_t reason;   /* enum exit_reason */
-	uint8_t insn_len; /* length of the instruction that exited, 0: unknown */
+	uint8_t insn_len; /* of the instruction that exited; only where a handler completes it */
 	uint32_t raw;     /* the vendor's number */
 	uint32_t info;    /* for the flight recorder */
 	union {
@@ -207,10 +207,11 @@ struct vcpu_hooks {
 	bool (*before_entry)(struct vcpu *v);
 	/*
 	 * This hardware does not say how long the instruction is (insn_len), or which register a
-	 * CR access uses (cr.gpr): look at its bytes. False: RIP does not lead to it any more, or
-	 * leads to a fault, which is then pending.
+	 * CR access uses (cr.gpr): look at its bytes. code_root: as virt_ops.code_root says. The
+	 * reason becomes EXIT_AGAIN where RIP does not lead to it any more, or leads to a fault,
+	 * which is then pending.
 	 */
-	bool (*decode)(struct vcpu *v, struct vm_exit *e);
+	void (*decode)(struct vcpu *v, struct vm_exit *e, uint64_t code_root);
 	enum exit_action (*exit[EXIT_COUNT])(struct vcpu *v, const struct vm_exit *e);
 };
 
@@ -285,7 +286,8 @@ struct virt_ops {
 	void (*state_set)(struct vcpu *v, const struct vcpu_state *state);
 	void (*state_get)(struct vcpu *v, struct vcpu_state *state);
 	void (*mode_get)(struct vcpu *v, struct vcpu_mode *mode);
-	bool (*kernel64)(struct vcpu *v, uint64_t *cr3); /* runs 64-bit code at CPL 0 */
+	/* CR3 while the guest runs 64-bit code at CPL 0, else VCPU_NO_ROOT. */
+	uint64_t (*code_root)(struct vcpu *v);
 	void (*segment_get)(struct vcpu *v, enum segment_index index, struct segment *segment);
 	uint64_t (*reg_read)(struct vcpu *v, enum vcpu_reg reg);
 	void (*reg_write)(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
@@ -303,6 +305,8 @@ struct virt_ops {
 
 #define VCPU_BLOCKED_INTERRUPTS 1u /* IF clear, or shadow of STI or MOV SS */
 #define VCPU_BLOCKED_NMI        2u
+
+#define VCPU_NO_ROOT UINT64_MAX /* no CR3 is: high bits are reserved */
 
 extern const struct virt_ops vmx_ops, svm_ops;
 

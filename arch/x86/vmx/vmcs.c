@@ -303,13 +303,14 @@ void vmx_mode_get(struct vcpu *v, struct vcpu_mode *m)
 	m->ss_attr = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_SS);
 }
 
-bool vmx_kernel64(struct vcpu *v, uint64_t *cr3)
+uint64_t vmx_code_root(struct vcpu *v)
 {
 	(void)v;
-	*cr3 = vmread(VMCS_GUEST_CR3);
-	return (vmread(VMCS_GUEST_EFER) & EFER_LMA) &&
-	       (vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS) & SEG_ATTR_L) &&
-	       !(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_SS) & SEG_ATTR_DPL);
+	if (!(vmread(VMCS_GUEST_EFER) & EFER_LMA) ||
+		!(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS) & SEG_ATTR_L) ||
+		(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_SS) & SEG_ATTR_DPL))
+		return VCPU_NO_ROOT;
+	return vmread(VMCS_GUEST_CR3);
 }
 
 void vmx_state_get(struct vcpu *v, struct vcpu_state *s)
@@ -344,7 +345,7 @@ const struct virt_ops vmx_ops = {
 	.state_set = vmx_state_set,
 	.state_get = vmx_state_get,
 	.mode_get = vmx_mode_get,
-	.kernel64 = vmx_kernel64,
+	.code_root = vmx_code_root,
 	.segment_get = vmx_segment_get,
 	.reg_read = vmx_reg_read,
 	.reg_write = vmx_reg_write,

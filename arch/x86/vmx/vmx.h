@@ -45,7 +45,7 @@ void vmx_vcpu_unload(struct vcpu *v);
 void vmx_state_set(struct vcpu *v, const struct vcpu_state *s);
 void vmx_state_get(struct vcpu *v, struct vcpu_state *s);
 void vmx_mode_get(struct vcpu *v, struct vcpu_mode *m);
-bool vmx_kernel64(struct vcpu *v, uint64_t *cr3);
+uint64_t vmx_code_root(struct vcpu *v);
 void vmx_segment_get(struct vcpu *v, enum segment_index index, struct segment *s);
 uint64_t vmx_reg_read(struct vcpu *v, enum vcpu_reg reg);
 void vmx_reg_write(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
