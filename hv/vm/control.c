@@ -94,6 +94,8 @@ bool vm_cr4_write(struct vm_cpu *c, uint64_t value)
 		!load_pdptes(c))
 		return false;
 	v->ops->reg_write(v, REG_CR4, value);
+	if (changed & CR4_LA57)
+		vm_fetch_forget(c);
 	if (changed & (paging | CR4_PCIDE | CR4_LA57 | CR4_PKE))
 		v->ops->flush_guest_tlb(v);
 	cpuid_table_update(&c->cpuid, value, c->xcr0, c->lapic.mode != LAPIC_DISABLED);

@@ -66,6 +66,12 @@ static enum emul_decode_result decode(const struct vm_exit *e, const uint8_t *by
 
 #define NOT_KEPT (VCPU_NO_ROOT - 1) /* equal to no root */
 
+void vm_fetch_forget(struct vm_cpu *c)
+{
+	c->fetched.walk.depth = 0;
+	c->intercepted.root = NOT_KEPT;
+}
+
 static inline uint64_t quadword_at(const struct guest_mem *mem, const struct guest_place *at)
 {
 	const volatile struct PACKED {

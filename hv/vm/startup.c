@@ -104,6 +104,7 @@ void vm_cpu_reset(struct vm_cpu *c)
 	struct vcpu *v = &c->vcpu;
 
 	reset_registers(c, v->ops->reg_read(v, REG_CR0) & (CR0_CD | CR0_NW));
+	vm_fetch_forget(c); /* CR4.LA57 is gone */
 	v->event.valid = v->reinject.valid = false;
 	c->nmi_pending = c->extint_pending = c->interrupt_again = c->halted = false;
 	lapic_reset_init(&c->lapic);

@@ -270,6 +270,8 @@ bool vm_fetch_same(struct vm_cpu *c, uint64_t code_root, const uint8_t *bytes, u
  * the fault is pending, or the guest is stopped.
  */
 bool vm_fetch(struct vm_cpu *c, uint8_t *bytes, unsigned *count, enum emul_code *code);
+/* The same root leads elsewhere from now on. */
+void vm_fetch_forget(struct vm_cpu *c);
 /* Decoding wants more bytes than could be fetched: that is a fault. */
 void vm_fetch_fault(struct vm_cpu *c, unsigned count);
 enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);

@@ -438,6 +438,29 @@ static void each_level(void **state)
 	each_level_with(4, 1);
 }
 
+/* The same root and the same entries, one level deeper. */
+static void a_level_more(void **state)
+{
+	const uint8_t here[] = {0x0f, 0xa2}, there[] = {0x66, 0x0f, 0xa2};
+
+	(void)state;
+	put_entry(ROOT + 0x2000, 0, (ROOT2 + 0x2000) | RIGHTS);
+	put_entry(ROOT2 + 0x2000, 1, OTHER | RIGHTS | PTE_PS);
+	put(CODE, here, sizeof(here));
+	put(OTHER, there, sizeof(there));
+	for (unsigned again = 0; again < 2; again++) {
+		long_mode(false);
+		expect_length(2);
+		long_mode(true);
+		expect_length(3);
+	}
+	/* INIT clears CR4. */
+	vm_cpu_reset(vmw.c);
+	mode(CODE64);
+	v->ops->reg_write(v, REG_CR3, ROOT);
+	expect_length(2);
+}
+
 /* REX is an instruction of its own outside 64-bit code: INC or DEC, and no CPUID. */
 static void other_code_size(void **state)
 {
@@ -548,6 +571,7 @@ int main(void)
 		TEST(changed_bytes),
 		TEST(code_moves),
 		TEST(each_level),
+		TEST(a_level_more),
 		TEST(other_code_size),
 		TEST(every_alignment),
 		TEST(end_of_page),

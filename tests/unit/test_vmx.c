@@ -623,6 +623,7 @@ static void cr4_shadow(void **state)
 		fake_vmcs_get(VMCS_CR4_MASK) & (CR4_OSXSAVE | CR4_PKE | CR4_MCE | CR4_VMXE),
 		CR4_OSXSAVE | CR4_PKE | CR4_MCE | CR4_VMXE);
 	assert_int_equal(fake_vmcs_get(VMCS_CR4_MASK) & CR4_SMAP, CR4_SMAP); /* not in CPUID */
+	assert_int_equal(fake_vmcs_get(VMCS_CR4_MASK) & CR4_LA57, CR4_LA57); /* vm_fetch_forget */
 }
 
 static void efer_and_the_entry_control(void **state)

@@ -14,9 +14,12 @@
 #include "arch/x86/vmx/vmx_insn.h"
 #include "hv/mm/memory.h"
 
-/* Bits whose real value is ours while the guest sees its own: SDM vol. 3, guest/host masks. */
+/*
+ * Bits whose real value is ours while the guest sees its own (SDM vol. 3, guest/host masks), and
+ * those whose change others have to know of.
+ */
 #define CR0_HOST_OWNED (CR0_NE | CR0_CD | CR0_NW)
-#define CR4_HOST_OWNED (CR4_VMXE | CR4_MCE | CR4_OSXSAVE | CR4_PKE)
+#define CR4_HOST_OWNED (CR4_VMXE | CR4_MCE | CR4_OSXSAVE | CR4_PKE | CR4_LA57)
 
 #define INTERCEPTED_EXCEPTIONS (1u << 1 | 1u << 17 | 1u << 18) /* #DB, #AC, #MC */
 
