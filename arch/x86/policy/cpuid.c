@@ -58,7 +58,6 @@ static const struct feature_mask {
 		/* edx: bit 22 is MMXEXT */
 		CPUID_EXT1_EDX_ALIASES | CPUID_EXT1_EDX_SYSCALL | CPUID_EXT1_EDX_NX | 1u << 22 |
 			CPUID_EXT1_EDX_PAGE1GB | CPUID_EXT1_EDX_RDTSCP | CPUID_EXT1_EDX_LM},
-	{CPUID_LEAF_POWER, 0, 0, 0, 0, CPUID_EXT7_EDX_INVARIANT_TSC},
 };
 
 /* Leaves that say the same in a guest: cache descriptors, brand string, cache and TLB sizes. */
@@ -341,6 +340,11 @@ void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p)
 	t->extended[0] = (struct cpuid_regs){t->extended_max, vendor.ebx, vendor.ecx, vendor.edx};
 	t->extended[8].eax = p->host(p->ctx, CPUID_LEAF_ADDRESS, 0).eax & 0xffff;
 	t->phys_bits = t->extended[8].eax & 0xff;
+	/*
+	 * All of a guest's clocks are the TSC's: beside them it does not change its rate. Without
+	 * the bit a kernel with several CPUs does not use it.
+	 */
+	t->extended[7].edx = CPUID_EXT7_EDX_INVARIANT_TSC;
 	build_features(t, p);
 	build_caches(t, p);
 	build_topology(t, p, CPUID_LEAF_TOPOLOGY);
