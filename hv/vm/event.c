@@ -90,8 +90,9 @@ static void take_posts(struct vm_cpu *c)
 
 	if (LIKELY(!posts))
 		return;
+	/* Who waits for a SIPI takes nothing else: it could not handle it where that starts it. */
 	if (posts & POST_NMI)
-		c->nmi_pending = true;
+		c->nmi_pending = !c->waits_for_sipi;
 	/* Another vCPU may have fetched it meanwhile. */
 	if (posts & POST_EXTINT)
 		c->extint_pending = pc_pic_pending(c->vm);
