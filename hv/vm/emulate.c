@@ -8,6 +8,7 @@
  * bus (reads all ones, writes vanish); anywhere else the guest has touched memory that it does not
  * own and stops.
  */
+#include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "hv/lib/fmt.h"
@@ -23,6 +24,8 @@ static const struct {
 	{0xa0000, 0xc0000},
 	{0xb0000000, 0x100000000},
 };
+
+#define LOCKED_TRIES 64 /* while others write to the same quadword */
 
 static bool in_hole(gpa_t gpa)
 {
@@ -72,52 +75,127 @@ static enum emul_result physical_access(
 	return EMUL_STOP;
 }
 
-/* A linear access of at most 8 bytes: both pages are translated before the first byte moves. */
-static enum emul_result linear_access(
-	struct emul_ctx *ctx, gva_t gva, void *buf, unsigned size, unsigned access, bool write)
+/*
+ * The second half of a locked instruction whose operand turns out to be RAM: only if nobody has
+ * written to it since the first half, otherwise the guest does it again. One that is not within an
+ * aligned quadword would need the bus lock that only the guest's CPU can take, and goes without.
+ */
+static enum emul_result locked_write(
+	struct emulation *em, gpa_t gpa, const uint8_t *buf, unsigned size)
+{
+	uint64_t *at = guest_mem_map(&em->c->vm->mem, align_down(gpa, 8), 8, NULL);
+	unsigned shift = (gpa & 7) * 8;
+	uint64_t mask = mask_bytes(size) << shift, new = 0, old;
+
+	if (!at)
+		return EMUL_STOP;
+	memcpy(&new, buf, size);
+	for (unsigned i = 0; i < LOCKED_TRIES; i++) {
+		old = __atomic_load_n(at, __ATOMIC_RELAXED);
+		if ((old ^ em->locked_old << shift) & mask)
+			return EMUL_AGAIN;
+		if (__atomic_compare_exchange_n(at, &old, (old & ~mask) | new << shift, false,
+			    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			return EMUL_DONE;
+	}
+	return EMUL_AGAIN;
+}
+
+/* Devices take at most 8 bytes at once. */
+static enum emul_result physical_span(
+	struct emulation *em, gpa_t gpa, void *buf, unsigned size, bool write)
+{
+	enum emul_result result = EMUL_DONE;
+
+	for (unsigned at = 0; at < size && result == EMUL_DONE; at += 8)
+		result = physical_access(em, gpa + at, (char *)buf + at, MIN(size - at, 8u), write);
+	return result;
+}
+
+static unsigned walk_kind(const struct emulation *em, unsigned access)
+{
+	unsigned kind = access & EMUL_ACCESS_WRITE ? WALK_WRITE : 0;
+
+	if (access & EMUL_ACCESS_SYSTEM)
+		return kind | WALK_IMPLICIT;
+	return kind | (em->cpl == 3 ? WALK_USER : 0);
+}
+
+/* A linear access of at most EMUL_ACCESS_MAX bytes, which may lie in two pages. */
+struct span {
+	unsigned first; /* bytes in the first page */
+	gpa_t gpa[2];
+};
+
+/* All pages are translated before the first byte moves. */
+static enum emul_result span_translate(
+	struct emul_ctx *ctx, gva_t gva, unsigned size, unsigned access, struct span *span)
 {
 	struct emulation *em = ctx->opaque;
-	unsigned first = (unsigned)MIN((uint64_t)size, PAGE_SIZE - (gva & (PAGE_SIZE - 1)));
-	unsigned kind = (access & EMUL_ACCESS_WRITE || write ? WALK_WRITE : 0) |
-			(em->cpl == 3 ? WALK_USER : 0);
-	gpa_t gpa[2];
-	enum emul_result result = linear_translate(em, ctx, gva, kind, &gpa[0]);
+	unsigned kind = walk_kind(em, access);
+	enum emul_result result = linear_translate(em, ctx, gva, kind, &span->gpa[0]);
 
-	if (result == EMUL_DONE && first < size)
-		result = linear_translate(em, ctx, gva + first, kind, &gpa[1]);
-	if (result == EMUL_DONE)
-		result = physical_access(em, gpa[0], buf, first, write);
-	if (result == EMUL_DONE && first < size)
-		result = physical_access(em, gpa[1], (char *)buf + first, size - first, write);
+	span->first = (unsigned)MIN((uint64_t)size, PAGE_SIZE - (gva & (PAGE_SIZE - 1)));
+	if (result == EMUL_DONE && span->first < size)
+		result = linear_translate(em, ctx, gva + span->first, kind, &span->gpa[1]);
+	return result;
+}
+
+static enum emul_result span_access(
+	struct emulation *em, const struct span *span, void *buf, unsigned size, bool write)
+{
+	enum emul_result result = physical_span(em, span->gpa[0], buf, span->first, write);
+
+	if (result == EMUL_DONE && span->first < size)
+		result = physical_span(
+			em, span->gpa[1], (char *)buf + span->first, size - span->first, write);
 	return result;
 }
 
 static enum emul_result emul_read(
 	struct emul_ctx *ctx, gva_t gva, void *buf, unsigned size, unsigned access)
 {
-	return linear_access(ctx, gva, buf, size, access, false);
+	struct emulation *em = ctx->opaque;
+	struct span span;
+	enum emul_result result;
+
+	if (size > EMUL_ACCESS_MAX)
+		return EMUL_UNSUPPORTED;
+	result = span_translate(ctx, gva, size, access, &span);
+	if (result == EMUL_DONE)
+		result = span_access(em, &span, buf, size, false);
+	if (UNLIKELY(access & EMUL_ACCESS_LOCKED) && result == EMUL_DONE && size <= 8) {
+		em->locked_old = 0;
+		copy_small(&em->locked_old, buf, size);
+	}
+	return result;
 }
 
 static enum emul_result emul_write(
 	struct emul_ctx *ctx, gva_t gva, const void *buf, unsigned size, unsigned access)
 {
-	uint64_t copy = 0;
+	struct emulation *em = ctx->opaque;
+	uint8_t copy[EMUL_ACCESS_MAX];
+	struct span span;
+	enum emul_result result;
 
-	copy_small(&copy, buf, MIN(size, 8u));
-	return linear_access(ctx, gva, &copy, MIN(size, 8u), access, true);
+	if (size > EMUL_ACCESS_MAX)
+		return EMUL_UNSUPPORTED;
+	copy_small(copy, buf, size);
+	result = span_translate(ctx, gva, size, access | EMUL_ACCESS_WRITE, &span);
+	if (result != EMUL_DONE)
+		return result;
+	if (UNLIKELY(access & EMUL_ACCESS_LOCKED) && (gva & 7) + size <= 8 &&
+		guest_mem_is_ram(&em->c->vm->mem, span.gpa[0], size))
+		return locked_write(em, span.gpa[0], copy, size);
+	return span_access(em, &span, copy, size, true);
 }
 
-static enum emul_result emul_probe_write(struct emul_ctx *ctx, gva_t gva, unsigned size)
+static enum emul_result emul_probe(struct emul_ctx *ctx, gva_t gva, unsigned size, unsigned access)
 {
-	struct emulation *em = ctx->opaque;
-	unsigned kind = WALK_WRITE | (em->cpl == 3 ? WALK_USER : 0);
-	gva_t last = gva + size - 1;
-	gpa_t gpa;
-	enum emul_result result = linear_translate(em, ctx, gva, kind, &gpa);
+	struct span span;
 
-	if (result == EMUL_DONE && (gva ^ last) >= PAGE_SIZE)
-		result = linear_translate(em, ctx, align_down(last, PAGE_SIZE), kind, &gpa);
-	return result;
+	return span_translate(ctx, gva, size, access, &span);
 }
 
 static enum emul_result emul_io_in(
@@ -155,7 +233,7 @@ static void emul_segment(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emu
 static const struct emul_env env = {
 	.read = emul_read,
 	.write = emul_write,
-	.probe_write = emul_probe_write,
+	.probe = emul_probe,
 	.io_in = emul_io_in,
 	.io_out = emul_io_out,
 	.segment = emul_segment,
@@ -188,6 +266,21 @@ static enum emul_result fetch(struct emulation *em, struct emul_ctx *ctx, const 
 	return EMUL_DONE;
 }
 
+/* What the executor has to know of the CPU, where an instruction depends on it. */
+static enum emul_result execute(struct emulation *em, struct emul_ctx *ctx)
+{
+	const struct cpuid_table *t = &em->c->cpuid;
+	const struct emul_insn *insn = &em->c->emulated;
+
+	if (insn->op == EMUL_OP_TZCNT)
+		ctx->has_tzcnt = cpuid_table_find(t, CPUID_LEAF_EXTENDED, 0)->ebx &
+				 CPUID_7_EBX_BMI1;
+	if (insn->op == EMUL_OP_LZCNT)
+		ctx->has_lzcnt = cpuid_table_find(t, CPUID_LEAF_EXT_FEAT, 0)->ecx &
+				 CPUID_EXT1_ECX_ABM;
+	return emul_execute(ctx, insn);
+}
+
 static enum emul_result decode_and_execute(
 	struct emulation *em, struct emul_ctx *ctx, const struct vm_exit *e)
 {
@@ -200,11 +293,11 @@ static enum emul_result decode_and_execute(
 	if (result != EMUL_DONE)
 		return result;
 	if (same_as_last(insn, bytes, count, ctx->code))
-		return emul_execute(ctx, insn);
+		return execute(em, ctx);
 	decoded = emul_decode(bytes, count, ctx->code, insn);
 	em->c->emulated_is_plain = decoded == EMUL_DECODE_OK && vm_move_is_plain(insn);
 	if (decoded == EMUL_DECODE_OK)
-		return emul_execute(ctx, insn);
+		return execute(em, ctx);
 	insn->length = 0;
 	switch (decoded) {
 	case EMUL_DECODE_UD: ctx->fault = (struct emul_fault){.vector = 6}; return EMUL_FAULT;
@@ -216,15 +309,21 @@ static enum emul_result decode_and_execute(
 	}
 }
 
+static void write_flags(struct emulation *em, const struct emul_ctx *ctx)
+{
+	if (ctx->rflags != em->mode.rflags)
+		em->c->vcpu.ops->reg_write(&em->c->vcpu, REG_RFLAGS, ctx->rflags);
+}
+
 static enum exit_action finish(struct emulation *em, struct emul_ctx *ctx)
 {
 	struct vcpu *v = &em->c->vcpu;
 
 	if (v->gpr[RSP] != em->mode.rsp)
 		v->ops->reg_write(v, REG_RSP, v->gpr[RSP]);
-	if (ctx->rflags != em->mode.rflags)
-		v->ops->reg_write(v, REG_RFLAGS, ctx->rflags);
+	/* TF as it was decides: an instruction that sets it is not yet stepped over. */
 	v->ops->instruction_done(v, ctx->rip);
+	write_flags(em, ctx);
 	return ACT_RESUME;
 }
 
@@ -277,11 +376,12 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 	ctx.env = &env;
 	switch (decode_and_execute(&em, &ctx, e)) {
 	case EMUL_DONE: return finish(&em, &ctx);
-	case EMUL_AGAIN: /* registers of finished REP iterations stay */
-		if (ctx.rflags != em.mode.rflags)
-			c->vcpu.ops->reg_write(&c->vcpu, REG_RFLAGS, ctx.rflags);
+	case EMUL_PARTLY: return finish(&em, &ctx);
+	case EMUL_AGAIN: /* registers of finished REP iterations stay, after a fault too */
+		write_flags(&em, &ctx);
 		return ACT_RESUME;
 	case EMUL_FAULT:
+		write_flags(&em, &ctx);
 		if (ctx.fault.vector == 14)
 			vm_inject_pf(c, ctx.fault.error_code, ctx.fault.cr2);
 		else

@@ -132,13 +132,19 @@ static int translate_fetch(struct emulation *em, gva_t gva, unsigned kind, struc
 	return status;
 }
 
+/* The CPU has checked the access that it made, not any other to the same page. */
+static bool known_covers(const struct emulation *em, unsigned access)
+{
+	return !(access & WALK_IMPLICIT) && (em->known_write || !(access & WALK_WRITE));
+}
+
 enum emul_result linear_translate(
 	struct emulation *em, struct emul_ctx *ctx, gva_t gva, unsigned access, gpa_t *gpa)
 {
 	struct walk_out out;
 	int status;
 
-	if (em->known && (gva ^ em->known_gva) < PAGE_SIZE) {
+	if (em->known && (gva ^ em->known_gva) < PAGE_SIZE && known_covers(em, access)) {
 		*gpa = align_down(em->known_gpa, PAGE_SIZE) | (gva & (PAGE_SIZE - 1));
 		return EMUL_DONE;
 	}
@@ -172,6 +178,7 @@ void linear_prepare(struct emulation *em, struct emul_ctx *ctx, const struct vm_
 		  : !(m->cr0 & CR0_PE)    ? 0
 					  : (m->ss_attr & SEG_ATTR_DPL) >> 5;
 	em->known = e && e->reason == EXIT_STAGE2 && e->stage2.gva_valid && !e->stage2.walking;
+	em->known_write = em->known && e->stage2.write;
 	em->known_gva = em->known ? e->stage2.gva : 0;
 	em->known_gpa = em->known ? e->stage2.gpa : 0;
 	*ctx = (struct emul_ctx){

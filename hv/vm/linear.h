@@ -15,6 +15,8 @@ struct emulation {
 	bool known;
 	gva_t known_gva;
 	gpa_t known_gpa;
+	bool known_write;    /* it was translated for a write too */
+	uint64_t locked_old; /* what the first half of a locked instruction read */
 };
 
 /*

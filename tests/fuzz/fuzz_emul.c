@@ -54,7 +54,7 @@ static enum emul_result answer(struct emul_ctx *ctx, unsigned size)
 	struct source *s = ctx->opaque;
 	uint8_t choice = take8(s);
 
-	EXPECT(size == 1 || size == 2 || size == 4 || size == 8);
+	EXPECT(size > 0 && size <= EMUL_ACCESS_MAX);
 	EXPECT(++s->calls <= ACCESSES_MAX);
 	switch (choice) {
 	case 0xff: return EMUL_FAULT;
@@ -79,7 +79,7 @@ static enum emul_result fuzz_read(
 static enum emul_result fuzz_write(
 	struct emul_ctx *ctx, gva_t gva, const void *buf, unsigned size, unsigned access)
 {
-	uint8_t copy[8];
+	uint8_t copy[EMUL_ACCESS_MAX];
 
 	(void)gva;
 	EXPECT(access & EMUL_ACCESS_WRITE);
@@ -88,8 +88,9 @@ static enum emul_result fuzz_write(
 	return answer(ctx, size);
 }
 
-static enum emul_result fuzz_probe(struct emul_ctx *ctx, gva_t gva, unsigned size)
+static enum emul_result fuzz_probe(struct emul_ctx *ctx, gva_t gva, unsigned size, unsigned access)
 {
+	(void)access;
 	(void)gva;
 	return answer(ctx, size);
 }
@@ -118,7 +119,7 @@ static void fuzz_segment(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emu
 static const struct emul_env fuzz_env = {
 	.read = fuzz_read,
 	.write = fuzz_write,
-	.probe_write = fuzz_probe,
+	.probe = fuzz_probe,
 	.io_in = fuzz_in,
 	.io_out = fuzz_out,
 	.segment = fuzz_segment,

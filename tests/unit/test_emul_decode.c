@@ -138,11 +138,25 @@ static void refusals(void **state)
 		{8, 3, {0x82, 0x00, 0x00}, EMUL_DECODE_UD},                /* 82 in 64-bit mode */
 		{8, 3, {0x0f, 0xc3, 0xc0}, EMUL_DECODE_UD},                /* MOVNTI register */
 		{4, 2, {0x63, 0x08}, EMUL_DECODE_UNSUPPORTED},             /* ARPL */
-		{8, 2, {0xff, 0x10}, EMUL_DECODE_UNSUPPORTED},             /* CALL */
+		{8, 2, {0xff, 0x38}, EMUL_DECODE_UNSUPPORTED},             /* FF /7 */
+		{8, 2, {0xff, 0xe8}, EMUL_DECODE_UD},                      /* JMP far register */
+		{8, 2, {0x8e, 0x08}, EMUL_DECODE_UD},                      /* MOV CS */
+		{8, 2, {0x8c, 0x30}, EMUL_DECODE_UD},                      /* MOV from no segment */
+		{8, 4, {0x0f, 0x38, 0xf0, 0xc0}, EMUL_DECODE_UD},          /* MOVBE register */
+		{8, 3, {0x0f, 0xc7, 0xc8}, EMUL_DECODE_UD},                /* CMPXCHG8B register */
+		{8, 1, {0x06}, EMUL_DECODE_UD},                            /* PUSH ES */
+		{4, 2, {0xc4, 0x08}, EMUL_DECODE_OK},                      /* LES */
+		{8, 4, {0xf0, 0x0f, 0xaf, 0x00}, EMUL_DECODE_UD},          /* LOCK IMUL */
+		{8, 3, {0xf0, 0xd1, 0x20}, EMUL_DECODE_UD},                /* LOCK SHL */
 		{8, 2, {0xc6, 0x08}, EMUL_DECODE_UNSUPPORTED},             /* C6 /1 */
 		{8, 4, {0x0f, 0xba, 0x00, 0x00}, EMUL_DECODE_UNSUPPORTED}, /* 0F BA /0 */
-		{8, 3, {0x0f, 0x10, 0x00}, EMUL_DECODE_UNSUPPORTED},       /* MOVUPS */
-		{8, 5, {0xc5, 0xf8, 0x10, 0, 0}, EMUL_DECODE_UNSUPPORTED}, /* VEX */
+		{8, 3, {0x0f, 0x10, 0xc0}, EMUL_DECODE_UNSUPPORTED},       /* between registers */
+		{8, 3, {0x0f, 0x58, 0x00}, EMUL_DECODE_UNSUPPORTED},       /* ADDPS */
+		{8, 4, {0xf0, 0x0f, 0x10, 0x00}, EMUL_DECODE_UD},          /* LOCK MOVUPS */
+		{8, 5, {0x66, 0xc5, 0xf8, 0x10, 0}, EMUL_DECODE_UD},       /* 66 before VEX */
+		{8, 4, {0xc5, 0xf0, 0x10, 0}, EMUL_DECODE_UD},             /* VEX.vvvv not free */
+		{8, 4, {0xc5, 0xfc, 0x12, 0}, EMUL_DECODE_UD},             /* VMOVLPS of 256 bits */
+		{8, 3, {0x62, 0xf1, 0x7c}, EMUL_DECODE_UNSUPPORTED},       /* EVEX */
 		{8, 2, {0x66, 0x66}, EMUL_DECODE_MORE},
 	};
 	struct emul_insn insn;

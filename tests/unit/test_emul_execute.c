@@ -88,10 +88,10 @@ static enum emul_result f_write(
 	return EMUL_DONE;
 }
 
-static enum emul_result f_probe(struct emul_ctx *ctx, gva_t gva, unsigned size)
+static enum emul_result f_probe(struct emul_ctx *ctx, gva_t gva, unsigned size, unsigned access)
 {
-	note('p', gva, size, EMUL_ACCESS_WRITE);
-	return check(ctx, gva, size, EMUL_ACCESS_WRITE);
+	note('p', gva, size, access);
+	return check(ctx, gva, size, access);
 }
 
 static enum emul_result f_in(struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t *value)
@@ -120,7 +120,7 @@ static void f_segment(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emul_s
 static const struct emul_env env = {
 	.read = f_read,
 	.write = f_write,
-	.probe_write = f_probe,
+	.probe = f_probe,
 	.io_in = f_in,
 	.io_out = f_out,
 	.segment = f_segment,
@@ -519,7 +519,7 @@ static void rep_batches(void **state)
 	f.gpr[EMUL_RDI] = RAM_BASE;
 	f.gpr[EMUL_RCX] = 100;
 	f.gpr[EMUL_RAX] = 0xa5;
-	assert_int_equal(RUN(0xf3, 0xaa), EMUL_AGAIN);
+	assert_int_equal(RUN(0xf3, 0xaa), EMUL_PARTLY);
 	assert_int_equal(f.ctx.rip, CODE_RIP);
 	assert_int_equal(f.gpr[EMUL_RCX], 100 - EMUL_REP_BATCH);
 	assert_int_equal(f.gpr[EMUL_RDI], RAM_BASE + EMUL_REP_BATCH);

@@ -165,6 +165,7 @@
 #define CPUID_EXT1_ECX_SVM           (1u << 2)
 #define CPUID_EXT1_ECX_EXTAPIC       (1u << 3)
 #define CPUID_EXT1_ECX_CR8_LEGACY    (1u << 4)
+#define CPUID_EXT1_ECX_ABM           (1u << 5)
 #define CPUID_EXT1_ECX_OSVW          (1u << 9)
 #define CPUID_EXT1_ECX_IBS           (1u << 10)
 #define CPUID_EXT1_ECX_SKINIT        (1u << 12)

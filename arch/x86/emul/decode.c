@@ -1,122 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The decoder proper: two opcode tables give operation and operand form, the form says what follows
- * the opcode. See decode.h for what is covered and why.
+ * The decoder proper: opcode tables (decode_tables.c) give operation and operand form, the form
+ * says what follows the opcode. See decode.h for what is covered and why.
  */
 #include "arch/x86/emul/decode.h"
 #include "arch/x86/emul/decode_parts.h"
+#include "arch/x86/emul/decode_tables.h"
 #include "hv/lib/string.h"
-
-/* Where the operands are. Operation 0 (EMUL_OP_NONE) marks what is not emulated. */
-enum form {
-	FORM_RM_REG,
-	FORM_REG_RM,
-	FORM_RM,
-	FORM_RM_IMM,  /* immediate as wide as the operand, at most 4 bytes */
-	FORM_RM_IMM8, /* one byte, sign-extended */
-	FORM_ACC_IMM,
-	FORM_ACC_MOFFS,
-	FORM_MOFFS_ACC,
-	FORM_STRING,
-	FORM_IN,
-	FORM_OUT,
-};
-
-#define FLAG_BYTE   BIT(0) /* operand size is 1 */
-#define FLAG_SRC8   BIT(1) /* size of the source, where it differs */
-#define FLAG_SRC16  BIT(2)
-#define FLAG_SRC32  BIT(3)
-#define FLAG_NO64   BIT(4) /* #UD in 64-bit mode */
-#define FLAG_ONLY64 BIT(5) /* something else outside 64-bit mode */
-#define FLAG_MOVNTI BIT(6) /* memory only, no 66, F2 or F3, at least 4 bytes wide */
-#define FLAG_GROUP  BIT(7) /* op is the number of a group, selected by ModRM.reg */
-
-struct opcode {
-	uint8_t op;
-	uint8_t form;
-	uint8_t flags;
-};
-
-enum group { GROUP_ALU, GROUP_3, GROUP_4, GROUP_11, GROUP_8 };
-
-static const uint8_t group_ops[][8] = {
-	[GROUP_ALU] = {EMUL_OP_ADD, EMUL_OP_OR, EMUL_OP_ADC, EMUL_OP_SBB, EMUL_OP_AND, EMUL_OP_SUB,
-		EMUL_OP_XOR, EMUL_OP_CMP},
-	[GROUP_3] = {EMUL_OP_TEST, EMUL_OP_TEST, EMUL_OP_NOT, EMUL_OP_NEG},
-	[GROUP_4] = {EMUL_OP_INC, EMUL_OP_DEC},
-	[GROUP_11] = {EMUL_OP_MOV},
-	[GROUP_8] = {0, 0, 0, 0, EMUL_OP_BT, EMUL_OP_BTS, EMUL_OP_BTR, EMUL_OP_BTC},
-};
-
-#define BOTH(n, op, form, flags)                                                                   \
-	[n] = {op, form, (flags) | FLAG_BYTE}, [(n) + 1] = {op, form, flags}
-#define ALU(n, op)                                                                                 \
-	BOTH(n, op, FORM_RM_REG, 0), BOTH((n) + 2, op, FORM_REG_RM, 0),                            \
-		BOTH((n) + 4, op, FORM_ACC_IMM, 0)
-
-static const struct opcode one_byte[256] = {
-	ALU(0x00, EMUL_OP_ADD),
-	ALU(0x08, EMUL_OP_OR),
-	ALU(0x10, EMUL_OP_ADC),
-	ALU(0x18, EMUL_OP_SBB),
-	ALU(0x20, EMUL_OP_AND),
-	ALU(0x28, EMUL_OP_SUB),
-	ALU(0x30, EMUL_OP_XOR),
-	ALU(0x38, EMUL_OP_CMP),
-	[0x63] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC32 | FLAG_ONLY64}, /* MOVSXD */
-	BOTH(0x6c, EMUL_OP_INS, FORM_STRING, 0),
-	BOTH(0x6e, EMUL_OP_OUTS, FORM_STRING, 0),
-	BOTH(0x80, GROUP_ALU, FORM_RM_IMM, FLAG_GROUP),
-	[0x82] = {GROUP_ALU, FORM_RM_IMM, FLAG_GROUP | FLAG_BYTE | FLAG_NO64},
-	[0x83] = {GROUP_ALU, FORM_RM_IMM8, FLAG_GROUP},
-	BOTH(0x84, EMUL_OP_TEST, FORM_RM_REG, 0),
-	BOTH(0x86, EMUL_OP_XCHG, FORM_RM_REG, 0),
-	BOTH(0x88, EMUL_OP_MOV, FORM_RM_REG, 0),
-	BOTH(0x8a, EMUL_OP_MOV, FORM_REG_RM, 0),
-	BOTH(0xa0, EMUL_OP_MOV, FORM_ACC_MOFFS, 0),
-	BOTH(0xa2, EMUL_OP_MOV, FORM_MOFFS_ACC, 0),
-	BOTH(0xa4, EMUL_OP_MOVS, FORM_STRING, 0),
-	BOTH(0xa6, EMUL_OP_CMPS, FORM_STRING, 0),
-	BOTH(0xa8, EMUL_OP_TEST, FORM_ACC_IMM, 0),
-	BOTH(0xaa, EMUL_OP_STOS, FORM_STRING, 0),
-	BOTH(0xac, EMUL_OP_LODS, FORM_STRING, 0),
-	BOTH(0xae, EMUL_OP_SCAS, FORM_STRING, 0),
-	BOTH(0xc6, GROUP_11, FORM_RM_IMM, FLAG_GROUP),
-	BOTH(0xe4, EMUL_OP_IN, FORM_IN, 0),
-	BOTH(0xe6, EMUL_OP_OUT, FORM_OUT, 0),
-	BOTH(0xec, EMUL_OP_IN, FORM_IN, 0),
-	BOTH(0xee, EMUL_OP_OUT, FORM_OUT, 0),
-	BOTH(0xf6, GROUP_3, FORM_RM, FLAG_GROUP),
-	BOTH(0xfe, GROUP_4, FORM_RM, FLAG_GROUP),
-};
-
-#define ROW16(n, op, form, flags) [(n)...(n) + 15] = {op, form, flags}
-
-static const struct opcode two_byte[256] = {
-	ROW16(0x40, EMUL_OP_CMOV, FORM_REG_RM, 0),
-	ROW16(0x90, EMUL_OP_SETCC, FORM_RM, FLAG_BYTE),
-	[0xa3] = {EMUL_OP_BT, FORM_RM_REG, 0},
-	[0xab] = {EMUL_OP_BTS, FORM_RM_REG, 0},
-	BOTH(0xb0, EMUL_OP_CMPXCHG, FORM_RM_REG, 0),
-	[0xb3] = {EMUL_OP_BTR, FORM_RM_REG, 0},
-	[0xb6] = {EMUL_OP_MOVZX, FORM_REG_RM, FLAG_SRC8},
-	[0xb7] = {EMUL_OP_MOVZX, FORM_REG_RM, FLAG_SRC16},
-	[0xba] = {GROUP_8, FORM_RM_IMM8, FLAG_GROUP},
-	[0xbb] = {EMUL_OP_BTC, FORM_RM_REG, 0},
-	[0xbe] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC8},
-	[0xbf] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC16},
-	BOTH(0xc0, EMUL_OP_XADD, FORM_RM_REG, 0),
-	[0xc3] = {EMUL_OP_MOV, FORM_RM_REG, FLAG_MOVNTI},
-};
-
-/* Operations that LOCK may precede when they write memory (SDM vol. 2, LOCK). */
-#define LOCKABLE                                                                                   \
-	(BIT(EMUL_OP_ADD) | BIT(EMUL_OP_OR) | BIT(EMUL_OP_ADC) | BIT(EMUL_OP_SBB) |                \
-		BIT(EMUL_OP_AND) | BIT(EMUL_OP_SUB) | BIT(EMUL_OP_XOR) | BIT(EMUL_OP_NOT) |        \
-		BIT(EMUL_OP_NEG) | BIT(EMUL_OP_INC) | BIT(EMUL_OP_DEC) | BIT(EMUL_OP_XCHG) |       \
-		BIT(EMUL_OP_XADD) | BIT(EMUL_OP_CMPXCHG) | BIT(EMUL_OP_BTS) | BIT(EMUL_OP_BTR) |   \
-		BIT(EMUL_OP_BTC))
-_Static_assert(EMUL_OP_COUNT <= 64, "operations fit a bit mask");
 
 struct decoder {
 	struct decode_cursor cursor;
@@ -165,6 +55,20 @@ static struct emul_operand take_moffs(struct decoder *d)
 	return (struct emul_operand){.kind = EMUL_OPERAND_MEM, .size = insn->op_size};
 }
 
+/* Of an operand that may be memory. */
+static unsigned rm_size(const struct decoder *d, unsigned size)
+{
+	unsigned flags = d->opcode.flags;
+
+	if (!d->modrm.is_memory)
+		return size;
+	if (flags & FLAG_WORD_MEM)
+		return 2;
+	if (flags & FLAG_TABLE)
+		return 2 + (d->prefix.code == EMUL_CODE64 ? 8 : 4);
+	return flags & FLAG_FAR ? size + 2 : size;
+}
+
 static unsigned source_size(const struct decoder *d)
 {
 	unsigned op_size = d->insn->op_size;
@@ -173,25 +77,71 @@ static unsigned source_size(const struct decoder *d)
 		return 1;
 	if (d->opcode.flags & FLAG_SRC16)
 		return 2;
-	return d->opcode.flags & FLAG_SRC32 ? MIN(op_size, 4u) : op_size;
+	return d->opcode.flags & FLAG_SRC32 ? MIN(op_size, 4u) : rm_size(d, op_size);
+}
+
+static struct emul_operand operand_seg(unsigned reg)
+{
+	return (struct emul_operand){.kind = EMUL_OPERAND_SEG, .size = 2, .reg = reg};
+}
+
+static struct emul_operand take_unsigned(struct decoder *d, unsigned size)
+{
+	struct emul_operand o = take_imm(d, size);
+
+	d->insn->imm &= mask_bytes(size);
+	return o;
 }
 
 static void take_port(struct decoder *d)
 {
-	if (!(d->insn->opcode & 8)) { /* E4-E7: port number in the instruction */
-		take_imm(d, 1);
-		d->insn->imm &= 0xff;
-	}
+	if (!(d->insn->opcode & 8)) /* E4-E7: port number in the instruction */
+		take_unsigned(d, 1);
 }
 
-/* Ports are at most 32 bits wide: REX.W means nothing to them. */
-static void limit_port_size(struct emul_insn *insn)
+/* Shift counts: the constant 1, or CL. */
+static struct emul_operand shift_count(struct decoder *d)
 {
-	bool port = insn->op == EMUL_OP_IN || insn->op == EMUL_OP_OUT || insn->op == EMUL_OP_INS ||
-		    insn->op == EMUL_OP_OUTS;
+	if (d->opcode.form == FORM_RM_CL)
+		return operand_reg(d, EMUL_RCX, 1);
+	d->insn->imm = 1;
+	return (struct emul_operand){.kind = EMUL_OPERAND_IMM, .size = 1};
+}
 
-	if (port && insn->op_size == 8)
-		insn->op_size = 4;
+static void take_modrm_operands(struct decoder *d)
+{
+	struct emul_insn *insn = d->insn;
+	unsigned size = insn->op_size, form = d->opcode.form;
+
+	switch (form) {
+	case FORM_REG_RM_IMM:
+	case FORM_REG_RM_IMM8:
+	case FORM_REG_RM:
+		insn->dst = operand_reg(d, d->modrm.reg, size);
+		insn->src = operand_rm(d, source_size(d));
+		if (form != FORM_REG_RM)
+			take_imm(d, form == FORM_REG_RM_IMM8 ? 1 : MIN(size, 4u));
+		break;
+	case FORM_SRC_RM: insn->src = operand_rm(d, source_size(d)); break;
+	case FORM_SEG_RM:
+		insn->dst = operand_seg(d->modrm.reg & 7);
+		insn->src = operand_rm(d, 2);
+		break;
+	default: insn->dst = operand_rm(d, rm_size(d, size)); break;
+	}
+	switch (form) {
+	case FORM_RM_REG_IMM8:
+	case FORM_RM_REG:
+		insn->src = operand_reg(d, d->modrm.reg, size);
+		if (form == FORM_RM_REG_IMM8)
+			take_unsigned(d, 1);
+		break;
+	case FORM_RM_IMM: insn->src = take_imm(d, MIN(size, 4u)); break;
+	case FORM_RM_IMM8: insn->src = take_imm(d, 1); break;
+	case FORM_RM_ONE:
+	case FORM_RM_CL: insn->src = shift_count(d); break;
+	case FORM_RM_SEG: insn->src = operand_seg(d->modrm.reg & 7); break;
+	}
 }
 
 static void take_operands(struct decoder *d)
@@ -200,20 +150,6 @@ static void take_operands(struct decoder *d)
 	unsigned size = insn->op_size;
 
 	switch (d->opcode.form) {
-	case FORM_RM_REG:
-		insn->dst = operand_rm(d, size);
-		insn->src = operand_reg(d, d->modrm.reg, size);
-		break;
-	case FORM_REG_RM:
-		insn->dst = operand_reg(d, d->modrm.reg, size);
-		insn->src = operand_rm(d, source_size(d));
-		break;
-	case FORM_RM: insn->dst = operand_rm(d, size); break;
-	case FORM_RM_IMM:
-	case FORM_RM_IMM8:
-		insn->dst = operand_rm(d, size);
-		insn->src = take_imm(d, d->opcode.form == FORM_RM_IMM8 ? 1 : MIN(size, 4u));
-		break;
 	case FORM_ACC_IMM:
 		insn->dst = operand_reg(d, EMUL_RAX, size);
 		insn->src = take_imm(d, MIN(size, 4u));
@@ -235,6 +171,41 @@ static void take_operands(struct decoder *d)
 		insn->src = operand_reg(d, EMUL_RAX, size);
 		take_port(d);
 		break;
+	case FORM_IMM: insn->src = take_imm(d, MIN(size, 4u)); break;
+	case FORM_IMM8: insn->src = take_imm(d, 1); break;
+	case FORM_XLAT: /* [rBX + AL]: the executor adds AL */
+		insn->mem = (struct emul_mem){.base = EMUL_RBX, .index = EMUL_REG_NONE, .scale = 1};
+		insn->segment = decode_segment(&d->prefix, EMUL_DS);
+		insn->src = (struct emul_operand){.kind = EMUL_OPERAND_MEM, .size = 1};
+		break;
+	default: break;
+	}
+}
+
+static void take_stack_operands(struct decoder *d)
+{
+	struct emul_insn *insn = d->insn;
+	struct emul_operand o;
+
+	switch (d->opcode.form) {
+	case FORM_OPREG:
+		o = operand_reg(d, (insn->opcode & 7) | (insn->rex & REX_B ? 8 : 0), insn->op_size);
+		*(insn->op == EMUL_OP_PUSH ? &insn->src : &insn->dst) = o;
+		break;
+	case FORM_OPSEG:
+		o = operand_seg((insn->opcode >> 3) & 7);
+		*(insn->op == EMUL_OP_PUSH_SEG ? &insn->src : &insn->dst) = o;
+		break;
+	case FORM_IMM16: insn->src = take_unsigned(d, 2); break;
+	case FORM_ENTER:
+		insn->src = take_unsigned(d, 2);
+		insn->imm2 = decode_byte(&d->cursor);
+		break;
+	case FORM_FAR:
+		insn->src = take_unsigned(d, insn->op_size);
+		insn->imm2 = (uint16_t)decode_signed(&d->cursor, 2);
+		break;
+	default: break;
 	}
 }
 
@@ -249,53 +220,153 @@ static void take_modrm(struct decoder *d)
 	insn->segment = decode_segment(&d->prefix, d->modrm.segment);
 }
 
-static void take_opcode(struct decoder *d)
+/* Opcodes that F2 or F3 makes another instruction of. */
+static void refine_by_prefix(struct decoder *d)
+{
+	struct emul_insn *insn = d->insn;
+	struct opcode *o = &d->opcode;
+
+	if (insn->map == EMUL_MAP_0F38 && insn->rep == EMUL_REP_NE &&
+		(insn->opcode & 0xfe) == 0xf0) {
+		unsigned source = insn->opcode == 0xf0              ? FLAG_SRC8
+				  : insn->rex & REX_W               ? 0
+				  : decode_op_size(&d->prefix) == 2 ? FLAG_SRC16
+								    : 0;
+
+		*o = (struct opcode){EMUL_OP_CRC32, FORM_REG_RM, source};
+	} else if (insn->map == EMUL_MAP_0F38 && o->op == EMUL_OP_MOVBE && insn->rep) {
+		o->op = EMUL_OP_NONE;
+	}
+	if ((o->op == EMUL_OP_BSF || o->op == EMUL_OP_BSR) && insn->rep == EMUL_REP_E)
+		o->op = o->op == EMUL_OP_BSF ? EMUL_OP_TZCNT : EMUL_OP_LZCNT;
+	if ((o->flags & FLAG_F3) && insn->rep != EMUL_REP_E)
+		*o = (struct opcode){0};
+}
+
+static void take_group(struct decoder *d)
+{
+	const struct opcode *row = decode_group_row(d->opcode.op, d->modrm.byte >> 3);
+
+	d->insn->op = row->op;
+	d->opcode.flags |= row->flags;
+	if (row->form != FORM_GROUP)
+		d->opcode.form = row->form;
+}
+
+static unsigned operand_size(const struct decoder *d)
+{
+	unsigned flags = d->opcode.flags, op = d->insn->op;
+	unsigned size = flags & FLAG_BYTE ? 1 : decode_op_size(&d->prefix);
+	bool port = op == EMUL_OP_IN || op == EMUL_OP_OUT || op == EMUL_OP_INS ||
+		    op == EMUL_OP_OUTS;
+
+	if ((flags & FLAG_DIRECT) || op == EMUL_OP_CRC32 || op == EMUL_OP_CMPXCHG_WIDE ||
+		op == EMUL_OP_LDMXCSR || op == EMUL_OP_STMXCSR)
+		size = MAX(size, 4u);
+	if (d->prefix.code == EMUL_CODE64 &&
+		((flags & FLAG_FORCE64) || ((flags & FLAG_DEF64) && size != 2)))
+		size = 8;
+	/* Ports are at most 32 bits wide: REX.W means nothing to them, nor to MXCSR. */
+	if (port || op == EMUL_OP_LDMXCSR || op == EMUL_OP_STMXCSR)
+		size = MIN(size, 4u);
+	return size;
+}
+
+static struct opcode opcode_row(struct decoder *d)
 {
 	struct emul_insn *insn = d->insn;
 
 	insn->opcode = decode_byte(&d->cursor);
-	if (insn->opcode == 0x0f) {
-		insn->two_byte = true;
-		insn->opcode = decode_byte(&d->cursor);
-	}
-	d->opcode = insn->two_byte ? two_byte[insn->opcode] : one_byte[insn->opcode];
+	if (insn->opcode != 0x0f)
+		return decode_one_byte[insn->opcode];
+	insn->map = EMUL_MAP_0F;
+	insn->opcode = decode_byte(&d->cursor);
+	if (insn->opcode != 0x38)
+		return decode_two_byte[insn->opcode];
+	insn->map = EMUL_MAP_0F38;
+	insn->opcode = decode_byte(&d->cursor);
+	return *decode_three_byte(insn->opcode);
+}
+
+static void take_opcode(struct decoder *d)
+{
+	struct emul_insn *insn = d->insn;
+
+	d->opcode = opcode_row(d);
+	refine_by_prefix(d);
 	insn->op = d->opcode.op;
-	if ((insn->op != EMUL_OP_NONE || d->opcode.flags) && d->opcode.form <= FORM_RM_IMM8)
+	if ((insn->op != EMUL_OP_NONE || d->opcode.flags) && d->opcode.form <= FORM_MODRM_LAST)
 		take_modrm(d);
-	if (d->opcode.flags & FLAG_GROUP) {
-		insn->op = group_ops[d->opcode.op][(d->modrm.byte >> 3) & 7];
-		if (insn->op == EMUL_OP_TEST) /* alone in group 3 to have an immediate */
-			d->opcode.form = FORM_RM_IMM;
-	}
+	if (d->opcode.flags & FLAG_GROUP)
+		take_group(d);
 	insn->cond = insn->opcode & 0xf;
-	insn->op_size = d->opcode.flags & FLAG_BYTE ? 1 : decode_op_size(&d->prefix);
-	if (d->opcode.flags & FLAG_MOVNTI)
-		insn->op_size = MAX(insn->op_size, 4);
-	limit_port_size(insn);
+	insn->op_size = operand_size(d);
+}
+
+/* Conditions under which the encoding is another instruction, which is not emulated. */
+static bool is_other(const struct decoder *d)
+{
+	const struct emul_insn *insn = d->insn;
+	unsigned flags = d->opcode.flags;
+
+	if ((flags & FLAG_ONLY64) && d->prefix.code != EMUL_CODE64)
+		return true;
+	if ((flags & FLAG_NO_REG) && !d->modrm.is_memory)
+		return true;
+	/* Group 15 has other instructions with 66, F2 and F3; CLFLUSHOPT touches like CLFLUSH. */
+	return insn->map == EMUL_MAP_0F && insn->opcode == 0xae &&
+	       (insn->rep || (d->prefix.operand_size && insn->op != EMUL_OP_TOUCH));
 }
 
 static enum emul_decode_result check_mode(const struct decoder *d)
 {
 	const struct emul_insn *insn = d->insn;
 	unsigned flags = d->opcode.flags;
-	bool code64 = d->prefix.code == EMUL_CODE64;
 
-	if ((flags & FLAG_NO64) && code64)
+	if ((flags & FLAG_NO64) && d->prefix.code == EMUL_CODE64)
 		return EMUL_DECODE_UD;
-	if ((flags & FLAG_ONLY64) && !code64)
-		return EMUL_DECODE_UNSUPPORTED;
-	if ((flags & FLAG_MOVNTI) &&
-		(!d->modrm.is_memory || d->prefix.rep || d->prefix.operand_size))
+	if ((flags & FLAG_MEMORY) && !d->modrm.is_memory)
 		return EMUL_DECODE_UD;
-	if (insn->lock && (insn->dst.kind != EMUL_OPERAND_MEM || !(LOCKABLE & BIT(insn->op))))
+	if ((flags & FLAG_DIRECT) && (d->prefix.rep || d->prefix.operand_size))
+		return EMUL_DECODE_UD;
+	if (insn->dst.kind == EMUL_OPERAND_SEG &&
+		(insn->dst.reg == EMUL_CS || insn->dst.reg >= EMUL_SEG_COUNT))
+		return EMUL_DECODE_UD;
+	if (insn->src.kind == EMUL_OPERAND_SEG && insn->src.reg >= EMUL_SEG_COUNT)
+		return EMUL_DECODE_UD;
+	if (insn->lock && (insn->dst.kind != EMUL_OPERAND_MEM || !decode_is_lockable(insn->op)))
 		return EMUL_DECODE_UD;
 	return EMUL_DECODE_OK;
+}
+
+static enum emul_decode_result decode_integer(struct decoder *d)
+{
+	struct emul_insn *insn = d->insn;
+
+	take_opcode(d);
+	if (d->cursor.overrun)
+		return decode_overrun(&d->cursor);
+	if (insn->op == EMUL_OP_NONE)
+		return decode_vector(&d->cursor, &d->prefix, NULL, insn);
+	if (is_other(d))
+		return EMUL_DECODE_UNSUPPORTED;
+	if (d->opcode.form <= FORM_MODRM_LAST)
+		take_modrm_operands(d);
+	take_operands(d);
+	take_stack_operands(d);
+	if (insn->op == EMUL_OP_CMPXCHG_WIDE)
+		insn->dst.size = 2 * insn->op_size;
+	if (d->cursor.overrun)
+		return decode_overrun(&d->cursor);
+	insn->length = d->cursor.at;
+	return check_mode(d);
 }
 
 enum emul_decode_result emul_decode(
 	const uint8_t *bytes, unsigned count, enum emul_code code, struct emul_insn *insn)
 {
 	struct decoder d = {.insn = insn};
+	struct decode_vex vex;
 
 	count = MIN(count, (unsigned)EMUL_INSN_MAX);
 	*insn = (struct emul_insn){.code = code};
@@ -307,15 +378,9 @@ enum emul_decode_result emul_decode(
 	insn->rep = d.prefix.rep;
 	insn->rex = d.prefix.rex;
 	insn->addr_size = d.prefix.addr_size;
-	take_opcode(&d);
-	if (d.cursor.overrun)
-		return decode_overrun(&d.cursor);
-	if (insn->op == EMUL_OP_NONE)
-		return EMUL_DECODE_UNSUPPORTED;
-
-	take_operands(&d);
-	if (d.cursor.overrun)
-		return decode_overrun(&d.cursor);
-	insn->length = d.cursor.at;
-	return check_mode(&d);
+	if (!decode_is_vex(&d.cursor, code))
+		return decode_integer(&d);
+	if (!decode_take_vex(&d.cursor, &d.prefix, &vex, insn))
+		return d.cursor.overrun ? decode_overrun(&d.cursor) : EMUL_DECODE_UD;
+	return decode_vector(&d.cursor, &d.prefix, &vex, insn);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Instruction decoder for what guests use on device memory: moves, string moves, the ALU group, bit
- * tests and the atomic exchanges. Everything else is "not emulated", which stops the guest with a
- * report. A second entry point gives length and operands of instructions that a CPU intercepts
- * without saying how long they are. Bytes come from the guest and are hostile; at most 15 are read.
- * Pure, knows neither registers nor memory. Locking: none.
+ * Instruction decoder for what guests use on device memory: integer instructions with a memory
+ * operand or a stack access, segment and table loads, SSE and AVX moves. Everything else (x87,
+ * EVEX, vector arithmetic, state saving) is "not emulated", which stops the guest with a report. A
+ * second entry point gives length and operands of instructions that a CPU intercepts without saying
+ * how long they are. Bytes come from the guest and are hostile; at most 15 are read. Pure, knows
+ * neither registers nor memory. Locking: none.
  */
 #ifndef ARCH_X86_EMUL_DECODE_H
 #define ARCH_X86_EMUL_DECODE_H
@@ -70,6 +71,70 @@ enum emul_op {
 	EMUL_OP_OUTS,
 	EMUL_OP_IN,
 	EMUL_OP_OUT,
+	/* Group 2 in the order of ModRM.reg; /6 is SHL once more. */
+	EMUL_OP_ROL,
+	EMUL_OP_ROR,
+	EMUL_OP_RCL,
+	EMUL_OP_RCR,
+	EMUL_OP_SHL,
+	EMUL_OP_SHR,
+	EMUL_OP_SAR,
+	EMUL_OP_SHLD,
+	EMUL_OP_SHRD,
+	EMUL_OP_MUL,
+	EMUL_OP_IMUL_WIDE, /* one operand: rDX:rAX */
+	EMUL_OP_DIV,
+	EMUL_OP_IDIV,
+	EMUL_OP_IMUL, /* two operands, or three when imm_size is not 0 */
+	EMUL_OP_BSF,
+	EMUL_OP_BSR,
+	EMUL_OP_TZCNT, /* BSF and BSR on CPUs that do not have them */
+	EMUL_OP_LZCNT,
+	EMUL_OP_POPCNT,
+	EMUL_OP_MOVBE,
+	EMUL_OP_CRC32,
+	EMUL_OP_CMPXCHG_WIDE, /* CMPXCHG8B, CMPXCHG16B */
+	EMUL_OP_XLAT,
+	EMUL_OP_TOUCH, /* CLFLUSH and its kin: an access without data */
+	EMUL_OP_PUSH,
+	EMUL_OP_POP,
+	EMUL_OP_PUSH_SEG,
+	EMUL_OP_POP_SEG,
+	EMUL_OP_PUSHA,
+	EMUL_OP_POPA,
+	EMUL_OP_PUSHF,
+	EMUL_OP_POPF,
+	EMUL_OP_ENTER,
+	EMUL_OP_LEAVE,
+	EMUL_OP_CALL,
+	EMUL_OP_CALL_REL,
+	EMUL_OP_JMP,
+	EMUL_OP_RET,
+	EMUL_OP_CALL_FAR,
+	EMUL_OP_JMP_FAR,
+	EMUL_OP_RET_FAR,
+	EMUL_OP_IRET,
+	EMUL_OP_MOV_FROM_SEG,
+	EMUL_OP_MOV_TO_SEG,
+	EMUL_OP_LOAD_FAR, /* LDS, LES, LSS, LFS, LGS */
+	EMUL_OP_SLDT,
+	EMUL_OP_STR,
+	EMUL_OP_LLDT,
+	EMUL_OP_LTR,
+	EMUL_OP_VERR,
+	EMUL_OP_VERW,
+	EMUL_OP_LAR,
+	EMUL_OP_LSL,
+	EMUL_OP_SGDT,
+	EMUL_OP_SIDT,
+	EMUL_OP_LGDT,
+	EMUL_OP_LIDT,
+	EMUL_OP_SMSW,
+	EMUL_OP_LMSW,
+	EMUL_OP_LDMXCSR,
+	EMUL_OP_STMXCSR,
+	EMUL_OP_VECTOR_LOAD, /* insn->vector says more */
+	EMUL_OP_VECTOR_STORE,
 	EMUL_OP_COUNT,
 };
 
@@ -78,12 +143,14 @@ enum emul_operand_kind {
 	EMUL_OPERAND_REG,
 	EMUL_OPERAND_MEM,
 	EMUL_OPERAND_IMM,
+	EMUL_OPERAND_SEG,    /* reg: enum emul_seg_reg */
+	EMUL_OPERAND_VECTOR, /* size 8: MMX register, 16: XMM, 32: YMM */
 };
 
 struct emul_operand {
 	uint8_t kind; /* enum emul_operand_kind */
-	uint8_t size; /* bytes: 1, 2, 4, 8 */
-	uint8_t reg;  /* kind REG: 0..15 */
+	uint8_t size; /* bytes: 1, 2, 4, 8; memory also 6, 10 (far pointers, tables), 16, 32 */
+	uint8_t reg;  /* kind REG, SEG, VECTOR: number */
 	bool high;    /* kind REG: AH, CH, DH or BH, that is bits 15:8 of reg */
 };
 
@@ -97,7 +164,27 @@ struct emul_mem {
 	int64_t disp;      /* sign-extended */
 };
 
+/* Which part of a vector register goes to or comes from memory. */
+enum emul_vector_part {
+	EMUL_VECTOR_LOW,   /* from byte 0; a load clears what it does not fill */
+	EMUL_VECTOR_HALF0, /* 8 bytes at 0, the other half is `other`'s */
+	EMUL_VECTOR_HALF1, /* 8 bytes at 8, likewise */
+	EMUL_VECTOR_EACH,  /* the memory operand again and again */
+	EMUL_VECTOR_EVEN4, /* MOVSLDUP: each even doubleword twice */
+	EMUL_VECTOR_ODD4,  /* MOVSHDUP */
+	EMUL_VECTOR_EVEN8, /* MOVDDUP */
+};
+
+struct emul_vector {
+	uint8_t part;  /* enum emul_vector_part */
+	uint8_t other; /* register that gives the other half */
+	bool vex;      /* clears the register above what is written */
+	bool aligned;  /* #GP if the memory operand is not */
+};
+
 enum emul_rep { EMUL_REP_NONE, EMUL_REP_E = 0xf3, EMUL_REP_NE = 0xf2 };
+
+enum emul_map { EMUL_MAP_ONE, EMUL_MAP_0F, EMUL_MAP_0F38 };
 
 struct emul_insn {
 	uint8_t bytes[EMUL_INSN_MAX];
@@ -105,7 +192,7 @@ struct emul_insn {
 	uint8_t op;     /* enum emul_op */
 	uint8_t code;   /* enum emul_code it was decoded for */
 	uint8_t opcode; /* last opcode byte */
-	bool two_byte;  /* opcode follows 0F */
+	uint8_t map;    /* enum emul_map */
 	bool lock;
 	uint8_t rep;       /* enum emul_rep: the last F2/F3 prefix seen */
 	uint8_t rex;       /* REX byte in force, or 0 */
@@ -117,6 +204,8 @@ struct emul_insn {
 	uint8_t modrm;
 	uint8_t imm_size; /* bytes in the encoding */
 	uint64_t imm;     /* sign-extended to 64 bits */
+	uint16_t imm2;    /* selector of a far pointer, nesting level of ENTER */
+	struct emul_vector vector;
 	struct emul_operand dst;
 	struct emul_operand src;
 	struct emul_mem mem; /* valid when dst or src is MEM */

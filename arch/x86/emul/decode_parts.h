@@ -52,6 +52,28 @@ unsigned decode_op_size(const struct decode_prefixes *p);
 /* The override in force, or `fallback`. */
 uint8_t decode_segment(const struct decode_prefixes *p, uint8_t fallback);
 
+/* What a VEX prefix says beyond what REX and the legacy prefixes can. */
+struct decode_vex {
+	uint8_t prefix; /* 0 none, 1 66, 2 F3, 3 F2 */
+	uint8_t vvvv;   /* the register number, not inverted */
+	bool wide;      /* 256 bits */
+	bool w;
+};
+
+/*
+ * Does a VEX prefix begin here, or one that is not known? Outside 64-bit mode it may be LES, LDS.
+ */
+bool decode_is_vex(const struct decode_cursor *c, enum emul_code code);
+/*
+ * Take it, opcode included; insn->map and opcode are set, p->rex has its register bits. False: #UD,
+ * or too few bytes.
+ */
+bool decode_take_vex(struct decode_cursor *c, struct decode_prefixes *p, struct decode_vex *vex,
+	struct emul_insn *insn);
+/* A vector move behind its opcode; vex NULL: SSE or MMX. */
+enum emul_decode_result decode_vector(struct decode_cursor *c, const struct decode_prefixes *p,
+	const struct decode_vex *vex, struct emul_insn *insn);
+
 /* What running out of bytes means. */
 static inline enum emul_decode_result decode_overrun(const struct decode_cursor *c)
 {

@@ -9,21 +9,12 @@
 #include "arch/x86/emul/alu.h"
 #include "arch/x86/emul/execute_parts.h"
 
-struct execution {
-	struct emul_ctx *ctx;
-	const struct emul_insn *insn;
-	gva_t linear;    /* of the memory operand */
-	unsigned access; /* EMUL_ACCESS_*, for reading the first operand */
-};
-
-typedef enum emul_result (*execute_fn)(struct execution *x);
-
 struct operation {
 	execute_fn fn;
 	bool writes; /* the first operand */
 };
 
-static enum emul_result operand_get(
+enum emul_result emul_operand_get(
 	struct execution *x, const struct emul_operand *o, uint64_t *value)
 {
 	*value = 0;
@@ -39,9 +30,7 @@ static enum emul_result operand_get(
 	}
 }
 
-/* Cannot fail for a register. */
-static enum emul_result operand_set(
-	struct execution *x, const struct emul_operand *o, uint64_t value)
+enum emul_result emul_operand_set(struct execution *x, const struct emul_operand *o, uint64_t value)
 {
 	uint64_t *reg = &x->ctx->gpr[o->reg & 15];
 
@@ -57,9 +46,9 @@ static enum emul_result operand_set(
 
 static enum emul_result get_both(struct execution *x, uint64_t *a, uint64_t *b)
 {
-	enum emul_result r = operand_get(x, &x->insn->dst, a);
+	enum emul_result r = emul_operand_get(x, &x->insn->dst, a);
 
-	return r == EMUL_DONE ? operand_get(x, &x->insn->src, b) : r;
+	return r == EMUL_DONE ? emul_operand_get(x, &x->insn->src, b) : r;
 }
 
 static enum emul_result execute_alu(struct execution *x)
@@ -72,7 +61,7 @@ static enum emul_result execute_alu(struct execution *x)
 		return r;
 	result = alu_compute(insn->op, a, b, insn->dst.size, &rflags);
 	if (insn->op != EMUL_OP_CMP && insn->op != EMUL_OP_TEST)
-		r = operand_set(x, &insn->dst, result);
+		r = emul_operand_set(x, &insn->dst, result);
 	if (r == EMUL_DONE)
 		x->ctx->rflags = rflags;
 	return r;
@@ -82,13 +71,13 @@ static enum emul_result execute_mov(struct execution *x)
 {
 	const struct emul_insn *insn = x->insn;
 	uint64_t value;
-	enum emul_result r = operand_get(x, &insn->src, &value);
+	enum emul_result r = emul_operand_get(x, &insn->src, &value);
 
 	if (r != EMUL_DONE)
 		return r;
 	if (insn->op == EMUL_OP_MOVSX)
 		value = alu_sign_extend(value, insn->src.size);
-	return operand_set(x, &insn->dst, value);
+	return emul_operand_set(x, &insn->dst, value);
 }
 
 /* The source is read, and a 32-bit destination zero-extended, whatever the condition. */
@@ -99,12 +88,13 @@ static enum emul_result execute_cmov(struct execution *x)
 
 	if (r != EMUL_DONE)
 		return r;
-	return operand_set(x, &x->insn->dst, alu_condition(x->insn->cond, x->ctx->rflags) ? b : a);
+	return emul_operand_set(
+		x, &x->insn->dst, alu_condition(x->insn->cond, x->ctx->rflags) ? b : a);
 }
 
 static enum emul_result execute_setcc(struct execution *x)
 {
-	return operand_set(x, &x->insn->dst, alu_condition(x->insn->cond, x->ctx->rflags));
+	return emul_operand_set(x, &x->insn->dst, alu_condition(x->insn->cond, x->ctx->rflags));
 }
 
 /* XCHG and XADD: the old first operand goes to the second. */
@@ -120,12 +110,12 @@ static enum emul_result execute_xchg(struct execution *x)
 	if (insn->op == EMUL_OP_XADD)
 		result = alu_compute(EMUL_OP_ADD, a, b, insn->dst.size, &rflags);
 	if (insn->dst.kind == EMUL_OPERAND_MEM)
-		r = operand_set(x, &insn->dst, result);
+		r = emul_operand_set(x, &insn->dst, result);
 	if (r != EMUL_DONE)
 		return r;
-	r = operand_set(x, &insn->src, a);
+	r = emul_operand_set(x, &insn->src, a);
 	if (insn->dst.kind == EMUL_OPERAND_REG) /* last: both may be the same register */
-		r = operand_set(x, &insn->dst, result);
+		r = emul_operand_set(x, &insn->dst, result);
 	x->ctx->rflags = rflags;
 	return r;
 }
@@ -145,7 +135,7 @@ static enum emul_result execute_cmpxchg(struct execution *x)
 	alu_compute(EMUL_OP_CMP, acc, old, size, &rflags);
 	equal = rflags & RFLAGS_ZF;
 	if (equal || insn->dst.kind == EMUL_OPERAND_MEM)
-		r = operand_set(x, &insn->dst, equal ? value : old);
+		r = emul_operand_set(x, &insn->dst, equal ? value : old);
 	if (r != EMUL_DONE)
 		return r;
 	if (!equal)
@@ -164,7 +154,7 @@ static enum emul_result execute_bit(struct execution *x)
 		return r;
 	result = alu_bit(insn->op, a, bit, insn->dst.size, &rflags);
 	if (insn->op != EMUL_OP_BT)
-		r = operand_set(x, &insn->dst, result);
+		r = emul_operand_set(x, &insn->dst, result);
 	if (r == EMUL_DONE)
 		x->ctx->rflags = rflags;
 	return r;
@@ -180,7 +170,7 @@ static enum emul_result execute_in(struct execution *x)
 	uint32_t value = 0;
 	enum emul_result r = x->ctx->env->io_in(x->ctx, port_number(x), x->insn->op_size, &value);
 
-	return r == EMUL_DONE ? operand_set(x, &x->insn->dst, value) : r;
+	return r == EMUL_DONE ? emul_operand_set(x, &x->insn->dst, value) : r;
 }
 
 static enum emul_result execute_out(struct execution *x)
@@ -189,9 +179,10 @@ static enum emul_result execute_out(struct execution *x)
 		emul_reg_get(x->ctx, EMUL_RAX, x->insn->op_size));
 }
 
-static enum emul_result execute_string(struct execution *x)
+/* CLFLUSH: what a read of a byte may raise, and no more. */
+static enum emul_result execute_touch(struct execution *x)
 {
-	return emul_string(x->ctx, x->insn);
+	return x->ctx->env->probe(x->ctx, x->linear, 1, 0);
 }
 
 static const struct operation operations[EMUL_OP_COUNT] = {
@@ -205,9 +196,20 @@ static const struct operation operations[EMUL_OP_COUNT] = {
 	[EMUL_OP_CMPXCHG] = {execute_cmpxchg, true},
 	[EMUL_OP_BT] = {execute_bit, false},
 	[EMUL_OP_BTS... EMUL_OP_BTC] = {execute_bit, true},
-	[EMUL_OP_MOVS... EMUL_OP_OUTS] = {execute_string, false},
+	[EMUL_OP_MOVS... EMUL_OP_OUTS] = {emul_string, false},
 	[EMUL_OP_IN] = {execute_in, true},
 	[EMUL_OP_OUT] = {execute_out, false},
+	[EMUL_OP_ROL... EMUL_OP_SAR] = {execute_shift, true},
+	[EMUL_OP_SHLD... EMUL_OP_SHRD] = {execute_double_shift, true},
+	[EMUL_OP_MUL... EMUL_OP_IMUL_WIDE] = {execute_multiply, false},
+	[EMUL_OP_DIV... EMUL_OP_IDIV] = {execute_divide, false},
+	[EMUL_OP_IMUL] = {execute_imul, true},
+	[EMUL_OP_BSF... EMUL_OP_POPCNT] = {execute_scan, true},
+	[EMUL_OP_MOVBE] = {execute_movbe, true},
+	[EMUL_OP_CRC32] = {execute_crc32, true},
+	[EMUL_OP_CMPXCHG_WIDE] = {execute_cmpxchg_wide, true},
+	[EMUL_OP_XLAT] = {execute_xlat, false},
+	[EMUL_OP_TOUCH] = {execute_touch, false},
 };
 
 /* BT with a register bit number reaches memory before and after its operand (SDM vol. 2, BT). */
@@ -234,6 +236,8 @@ static uint64_t effective_address(const struct execution *x)
 		address += x->ctx->gpr[mem->base & 15];
 	if (mem->index != EMUL_REG_NONE)
 		address += x->ctx->gpr[mem->index & 15] * mem->scale;
+	if (x->insn->op == EMUL_OP_XLAT)
+		address += x->ctx->gpr[EMUL_RAX] & 0xff;
 	return address & mask_bytes(x->insn->addr_size);
 }
 

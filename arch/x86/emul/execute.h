@@ -5,8 +5,8 @@
  * check that can fail is made before a register changes, so a fault leaves the state as the
  * instruction (or the current REP iteration) found it. Locking: none, the context is the caller's.
  *
- * LOCK is honoured as far as the callbacks are atomic: a device model's lock covers each access,
- * not the read and the write together.
+ * LOCK is honoured as far as the callbacks are atomic: the owner must see to it that nothing came
+ * between the two halves in RAM; a device model's lock covers each access, not both together.
  */
 #ifndef ARCH_X86_EMUL_EXECUTE_H
 #define ARCH_X86_EMUL_EXECUTE_H
@@ -39,15 +39,19 @@ struct emul_seg {
 
 enum emul_result {
 	EMUL_DONE,        /* the instruction is complete, RIP is behind it */
-	EMUL_AGAIN,       /* run it again: REP with work left, or the owner asked; RIP unchanged */
+	EMUL_AGAIN,       /* run it again, the owner asked; RIP unchanged */
+	EMUL_PARTLY,      /* iterations of REP are complete, others left; RIP unchanged */
 	EMUL_FAULT,       /* ctx->fault says what to inject; RIP unchanged */
 	EMUL_UNSUPPORTED, /* not emulated: stop the guest with a report */
 	EMUL_STOP,        /* a callback wants the guest stopped */
 };
 
+#define EMUL_ACCESS_MAX 32u
+
 /* For callbacks: what an access is for. */
 #define EMUL_ACCESS_WRITE  BIT(0) /* write; on a read: the same bytes are written next */
 #define EMUL_ACCESS_LOCKED BIT(1) /* half of a locked read-modify-write */
+#define EMUL_ACCESS_SYSTEM BIT(2) /* descriptor tables: as supervisor whatever the CPL */
 
 struct emul_fault {
 	uint8_t vector;
@@ -59,18 +63,21 @@ struct emul_fault {
 struct emul_ctx;
 
 /*
- * Addresses are linear, at most 8 bytes at a time, and may cross pages: translate every page before
- * the first byte moves. Each returns EMUL_DONE, EMUL_AGAIN, EMUL_FAULT (ctx->fault filled in) or
- * EMUL_STOP. The CPU has checked IOPL and the TSS bitmap before a port access exited (SDM vol. 3
- * "Relative Priority of Faults and VM Exits", APM vol. 2 "IOIO Intercepts").
+ * Addresses are linear, at most EMUL_ACCESS_MAX bytes at a time, and may cross pages: translate
+ * every page before the first byte moves. Each returns EMUL_DONE, EMUL_AGAIN, EMUL_FAULT
+ * (ctx->fault filled in) or EMUL_STOP. The CPU has checked IOPL and the TSS bitmap before a port
+ * access exited (SDM vol. 3 "Relative Priority of Faults and VM Exits", APM vol. 2 "IOIO
+ * Intercepts").
  */
 struct emul_env {
 	enum emul_result (*read)(
 		struct emul_ctx *ctx, gva_t gva, void *buf, unsigned size, unsigned access);
 	enum emul_result (*write)(
 		struct emul_ctx *ctx, gva_t gva, const void *buf, unsigned size, unsigned access);
-	/* Would a write fault? Asked when a side effect (port or device read) comes before it. */
-	enum emul_result (*probe_write)(struct emul_ctx *ctx, gva_t gva, unsigned size);
+	/*
+	 * Would the access fault? Asked when a side effect (port or device read) comes before it.
+	 */
+	enum emul_result (*probe)(struct emul_ctx *ctx, gva_t gva, unsigned size, unsigned access);
 	enum emul_result (*io_in)(
 		struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t *value);
 	enum emul_result (*io_out)(
@@ -87,6 +94,7 @@ struct emul_ctx {
 	uint64_t cr4;
 	uint8_t code; /* enum emul_code, from emul_code_size */
 	uint8_t cpl;
+	bool has_tzcnt, has_lzcnt; /* otherwise F3 means nothing to BSF and BSR */
 	const struct emul_env *env;
 	void *opaque;
 	struct emul_fault fault; /* valid after EMUL_FAULT */

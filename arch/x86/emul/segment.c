@@ -7,7 +7,7 @@
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/segment.h"
-#include "arch/x86/emul/execute.h"
+#include "arch/x86/emul/execute_parts.h"
 #include "arch/x86/emul/walk.h"
 
 enum emul_code emul_code_size(uint64_t efer, uint32_t cs_attr)
@@ -17,15 +17,19 @@ enum emul_code emul_code_size(uint64_t efer, uint32_t cs_attr)
 	return cs_attr & EMUL_SEG_DB ? EMUL_CODE32 : EMUL_CODE16;
 }
 
-static bool is_protected(const struct emul_ctx *ctx)
-{
-	return (ctx->cr0 & CR0_PE) && !(ctx->rflags & RFLAGS_VM);
-}
-
-static enum emul_result segment_raise(struct emul_ctx *ctx, uint8_t vector)
+enum emul_result emul_raise(struct emul_ctx *ctx, uint8_t vector, uint32_t error)
 {
 	/* Real mode pushes no error codes. */
-	ctx->fault = (struct emul_fault){.vector = vector, .has_error = ctx->cr0 & CR0_PE};
+	bool has_error = ctx->cr0 & CR0_PE;
+
+	ctx->fault = (struct emul_fault){
+		.vector = vector, .has_error = has_error, .error_code = has_error ? error : 0};
+	return EMUL_FAULT;
+}
+
+enum emul_result emul_raise_plain(struct emul_ctx *ctx, uint8_t vector)
+{
+	ctx->fault = (struct emul_fault){.vector = vector};
 	return EMUL_FAULT;
 }
 
@@ -61,7 +65,7 @@ static enum emul_result linear64(struct emul_ctx *ctx, enum emul_seg_reg segment
 	*linear = seg.base + offset;
 	if (!walk_is_canonical(ctx->cr4, *linear) ||
 		!walk_is_canonical(ctx->cr4, *linear + size - 1))
-		return segment_raise(ctx, segment == EMUL_SS ? EXC_SS : EXC_GP);
+		return emul_raise(ctx, segment == EMUL_SS ? EXC_SS : EXC_GP, 0);
 	return EMUL_DONE;
 }
 
@@ -71,10 +75,23 @@ static enum emul_result linear32(struct emul_ctx *ctx, enum emul_seg_reg segment
 	struct emul_seg seg = {0};
 
 	ctx->env->segment(ctx, segment, &seg);
-	if ((is_protected(ctx) && !type_allows(&seg, write)) || !limit_allows(&seg, offset, size))
-		return segment_raise(ctx, segment == EMUL_SS ? EXC_SS : EXC_GP);
+	if ((emul_is_protected(ctx) && !type_allows(&seg, write)) ||
+		!limit_allows(&seg, offset, size))
+		return emul_raise(ctx, segment == EMUL_SS ? EXC_SS : EXC_GP, 0);
 	*linear = (seg.base + offset) & UINT32_MAX;
 	return range_within(*linear, size, GIB(4)) ? EMUL_DONE : EMUL_UNSUPPORTED;
+}
+
+/*
+ * What #AC asks of an operand (SDM vol. 3, "Alignment Check Exception"): far pointers and table
+ * limits with bases count as their larger part; of vectors, moves that must be aligned raise #GP
+ * anyway, the others are checked as quadwords.
+ */
+static unsigned alignment(unsigned size)
+{
+	if (size & (size - 1))
+		size -= 2;
+	return MIN(size, 8u);
 }
 
 enum emul_result emul_linear(struct emul_ctx *ctx, enum emul_seg_reg segment, uint64_t offset,
@@ -89,7 +106,7 @@ enum emul_result emul_linear(struct emul_ctx *ctx, enum emul_seg_reg segment, ui
 	if (r != EMUL_DONE)
 		return r;
 	if ((ctx->cr0 & CR0_AM) && (ctx->rflags & RFLAGS_AC) && ctx->cpl == 3 &&
-		(*linear & (size - 1)))
-		return segment_raise(ctx, EXC_AC);
+		(*linear & (alignment(size) - 1)))
+		return emul_raise(ctx, EXC_AC, 0);
 	return EMUL_DONE;
 }

@@ -58,7 +58,8 @@ static enum emul_result string_write(struct string_op *s, uint64_t value)
 static enum emul_result string_movs(struct string_op *s)
 {
 	uint64_t value;
-	enum emul_result r = s->ctx->env->probe_write(s->ctx, s->dst, s->insn->op_size);
+	enum emul_result r = s->ctx->env->probe(
+		s->ctx, s->dst, s->insn->op_size, EMUL_ACCESS_WRITE);
 
 	if (r == EMUL_DONE)
 		r = string_read(s, s->src, &value);
@@ -69,7 +70,7 @@ static enum emul_result string_ins(struct string_op *s)
 {
 	struct emul_ctx *ctx = s->ctx;
 	uint32_t value = 0;
-	enum emul_result r = ctx->env->probe_write(ctx, s->dst, s->insn->op_size);
+	enum emul_result r = ctx->env->probe(ctx, s->dst, s->insn->op_size, EMUL_ACCESS_WRITE);
 
 	if (r == EMUL_DONE)
 		r = ctx->env->io_in(ctx, emul_reg_get(ctx, EMUL_RDX, 2), s->insn->op_size, &value);
@@ -155,14 +156,19 @@ static enum emul_result string_once(struct string_op *s)
 	return EMUL_DONE;
 }
 
-enum emul_result emul_string(struct emul_ctx *ctx, const struct emul_insn *insn)
+enum emul_result emul_string(struct execution *x)
 {
-	struct string_op s = {.ctx = ctx, .insn = insn};
+	struct emul_ctx *ctx = x->ctx;
+	const struct emul_insn *insn = x->insn;
+	struct string_op s = {.ctx = x->ctx, .insn = x->insn};
 	uint64_t left = emul_reg_get(ctx, EMUL_RCX, insn->addr_size);
+	unsigned batch;
 
 	if (insn->rep == EMUL_REP_NONE)
 		return string_once(&s);
-	for (unsigned i = 0; i < EMUL_REP_BATCH; i++) {
+	/* A single step comes after each iteration (SDM vol. 3, "Single-Step Exception"). */
+	batch = ctx->rflags & RFLAGS_TF ? 1 : EMUL_REP_BATCH;
+	for (unsigned i = 0; i < batch; i++) {
 		enum emul_result r;
 
 		if (left == 0 || s.mismatch)
@@ -172,5 +178,5 @@ enum emul_result emul_string(struct emul_ctx *ctx, const struct emul_insn *insn)
 			return r;
 		emul_reg_set(ctx, EMUL_RCX, insn->addr_size, --left);
 	}
-	return left == 0 || s.mismatch ? EMUL_DONE : EMUL_AGAIN;
+	return left == 0 || s.mismatch ? EMUL_DONE : EMUL_PARTLY;
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which opcodes are emulated, and in what form (SDM vol. 2, "Opcode Map"): one row each. Vector
+ * moves have a table of their own in decode_vector.c.
+ */
+#include "arch/x86/emul/decode_tables.h"
+
+enum group {
+	GROUP_ALU,
+	GROUP_1A,
+	GROUP_2,
+	GROUP_3,
+	GROUP_4,
+	GROUP_5,
+	GROUP_6,
+	GROUP_7,
+	GROUP_8,
+	GROUP_9,
+	GROUP_11,
+	GROUP_15,
+};
+
+static const struct opcode groups[][8] = {
+	[GROUP_ALU] = {{EMUL_OP_ADD, 0, 0}, {EMUL_OP_OR, 0, 0}, {EMUL_OP_ADC, 0, 0},
+		{EMUL_OP_SBB, 0, 0}, {EMUL_OP_AND, 0, 0}, {EMUL_OP_SUB, 0, 0}, {EMUL_OP_XOR, 0, 0},
+		{EMUL_OP_CMP, 0, 0}},
+	[GROUP_1A] = {{EMUL_OP_POP, 0, 0}},
+	[GROUP_2] = {{EMUL_OP_ROL, 0, 0}, {EMUL_OP_ROR, 0, 0}, {EMUL_OP_RCL, 0, 0},
+		{EMUL_OP_RCR, 0, 0}, {EMUL_OP_SHL, 0, 0}, {EMUL_OP_SHR, 0, 0}, {EMUL_OP_SHL, 0, 0},
+		{EMUL_OP_SAR, 0, 0}},
+	[GROUP_3] = {{EMUL_OP_TEST, FORM_RM_IMM, 0}, {EMUL_OP_TEST, FORM_RM_IMM, 0},
+		{EMUL_OP_NOT, 0, 0}, {EMUL_OP_NEG, 0, 0}, {EMUL_OP_MUL, FORM_SRC_RM, 0},
+		{EMUL_OP_IMUL_WIDE, FORM_SRC_RM, 0}, {EMUL_OP_DIV, FORM_SRC_RM, 0},
+		{EMUL_OP_IDIV, FORM_SRC_RM, 0}},
+	[GROUP_4] = {{EMUL_OP_INC, 0, 0}, {EMUL_OP_DEC, 0, 0}},
+	[GROUP_5] = {{EMUL_OP_INC, 0, 0}, {EMUL_OP_DEC, 0, 0},
+		{EMUL_OP_CALL, FORM_SRC_RM, FLAG_FORCE64},
+		{EMUL_OP_CALL_FAR, FORM_SRC_RM, FLAG_MEMORY | FLAG_FAR},
+		{EMUL_OP_JMP, FORM_SRC_RM, FLAG_FORCE64},
+		{EMUL_OP_JMP_FAR, FORM_SRC_RM, FLAG_MEMORY | FLAG_FAR},
+		{EMUL_OP_PUSH, FORM_SRC_RM, FLAG_DEF64}},
+	[GROUP_6] = {{EMUL_OP_SLDT, 0, FLAG_WORD_MEM}, {EMUL_OP_STR, 0, FLAG_WORD_MEM},
+		{EMUL_OP_LLDT, FORM_SRC_RM, FLAG_SRC16}, {EMUL_OP_LTR, FORM_SRC_RM, FLAG_SRC16},
+		{EMUL_OP_VERR, FORM_SRC_RM, FLAG_SRC16}, {EMUL_OP_VERW, FORM_SRC_RM, FLAG_SRC16}},
+	[GROUP_7] = {{EMUL_OP_SGDT, 0, FLAG_NO_REG | FLAG_TABLE},
+		{EMUL_OP_SIDT, 0, FLAG_NO_REG | FLAG_TABLE},
+		{EMUL_OP_LGDT, FORM_SRC_RM, FLAG_NO_REG | FLAG_TABLE},
+		{EMUL_OP_LIDT, FORM_SRC_RM, FLAG_NO_REG | FLAG_TABLE},
+		{EMUL_OP_SMSW, 0, FLAG_WORD_MEM}, {0, 0, 0},
+		{EMUL_OP_LMSW, FORM_SRC_RM, FLAG_SRC16}},
+	[GROUP_8] = {[4] = {EMUL_OP_BT, 0, 0},
+		{EMUL_OP_BTS, 0, 0},
+		{EMUL_OP_BTR, 0, 0},
+		{EMUL_OP_BTC, 0, 0}},
+	[GROUP_9] = {[1] = {EMUL_OP_CMPXCHG_WIDE, 0, FLAG_MEMORY}},
+	[GROUP_11] = {{EMUL_OP_MOV, 0, 0}},
+	[GROUP_15] = {[2] = {EMUL_OP_LDMXCSR, FORM_SRC_RM, FLAG_NO_REG},
+		[3] = {EMUL_OP_STMXCSR, 0, FLAG_NO_REG},
+		[7] = {EMUL_OP_TOUCH, FORM_SRC_RM, FLAG_BYTE | FLAG_NO_REG}},
+};
+
+#define BOTH(n, op, form, flags)                                                                   \
+	[n] = {op, form, (flags) | FLAG_BYTE}, [(n) + 1] = {op, form, flags}
+#define ALU(n, op)                                                                                 \
+	BOTH(n, op, FORM_RM_REG, 0), BOTH((n) + 2, op, FORM_REG_RM, 0),                            \
+		BOTH((n) + 4, op, FORM_ACC_IMM, 0)
+#define ROW8(n, op, form, flags)  [(n)...(n) + 7] = {op, form, flags}
+#define ROW16(n, op, form, flags) [(n)...(n) + 15] = {op, form, flags}
+
+const struct opcode decode_one_byte[256] = {
+	ALU(0x00, EMUL_OP_ADD),
+	[0x06] = {EMUL_OP_PUSH_SEG, FORM_OPSEG, FLAG_NO64},
+	[0x07] = {EMUL_OP_POP_SEG, FORM_OPSEG, FLAG_NO64},
+	ALU(0x08, EMUL_OP_OR),
+	[0x0e] = {EMUL_OP_PUSH_SEG, FORM_OPSEG, FLAG_NO64},
+	ALU(0x10, EMUL_OP_ADC),
+	[0x16] = {EMUL_OP_PUSH_SEG, FORM_OPSEG, FLAG_NO64},
+	[0x17] = {EMUL_OP_POP_SEG, FORM_OPSEG, FLAG_NO64},
+	ALU(0x18, EMUL_OP_SBB),
+	[0x1e] = {EMUL_OP_PUSH_SEG, FORM_OPSEG, FLAG_NO64},
+	[0x1f] = {EMUL_OP_POP_SEG, FORM_OPSEG, FLAG_NO64},
+	ALU(0x20, EMUL_OP_AND),
+	ALU(0x28, EMUL_OP_SUB),
+	ALU(0x30, EMUL_OP_XOR),
+	ALU(0x38, EMUL_OP_CMP),
+	ROW8(0x50, EMUL_OP_PUSH, FORM_OPREG, FLAG_DEF64),
+	ROW8(0x58, EMUL_OP_POP, FORM_OPREG, FLAG_DEF64),
+	[0x60] = {EMUL_OP_PUSHA, FORM_NONE, FLAG_NO64},
+	[0x61] = {EMUL_OP_POPA, FORM_NONE, FLAG_NO64},
+	[0x63] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC32 | FLAG_ONLY64}, /* MOVSXD */
+	[0x68] = {EMUL_OP_PUSH, FORM_IMM, FLAG_DEF64},
+	[0x69] = {EMUL_OP_IMUL, FORM_REG_RM_IMM, 0},
+	[0x6a] = {EMUL_OP_PUSH, FORM_IMM8, FLAG_DEF64},
+	[0x6b] = {EMUL_OP_IMUL, FORM_REG_RM_IMM8, 0},
+	BOTH(0x6c, EMUL_OP_INS, FORM_STRING, 0),
+	BOTH(0x6e, EMUL_OP_OUTS, FORM_STRING, 0),
+	BOTH(0x80, GROUP_ALU, FORM_RM_IMM, FLAG_GROUP),
+	[0x82] = {GROUP_ALU, FORM_RM_IMM, FLAG_GROUP | FLAG_BYTE | FLAG_NO64},
+	[0x83] = {GROUP_ALU, FORM_RM_IMM8, FLAG_GROUP},
+	BOTH(0x84, EMUL_OP_TEST, FORM_RM_REG, 0),
+	BOTH(0x86, EMUL_OP_XCHG, FORM_RM_REG, 0),
+	BOTH(0x88, EMUL_OP_MOV, FORM_RM_REG, 0),
+	BOTH(0x8a, EMUL_OP_MOV, FORM_REG_RM, 0),
+	[0x8c] = {EMUL_OP_MOV_FROM_SEG, FORM_RM_SEG, FLAG_WORD_MEM},
+	[0x8e] = {EMUL_OP_MOV_TO_SEG, FORM_SEG_RM, FLAG_SRC16},
+	[0x8f] = {GROUP_1A, FORM_RM, FLAG_GROUP | FLAG_DEF64},
+	[0x9a] = {EMUL_OP_CALL_FAR, FORM_FAR, FLAG_NO64},
+	[0x9c] = {EMUL_OP_PUSHF, FORM_NONE, FLAG_DEF64},
+	[0x9d] = {EMUL_OP_POPF, FORM_NONE, FLAG_DEF64},
+	BOTH(0xa0, EMUL_OP_MOV, FORM_ACC_MOFFS, 0),
+	BOTH(0xa2, EMUL_OP_MOV, FORM_MOFFS_ACC, 0),
+	BOTH(0xa4, EMUL_OP_MOVS, FORM_STRING, 0),
+	BOTH(0xa6, EMUL_OP_CMPS, FORM_STRING, 0),
+	BOTH(0xa8, EMUL_OP_TEST, FORM_ACC_IMM, 0),
+	BOTH(0xaa, EMUL_OP_STOS, FORM_STRING, 0),
+	BOTH(0xac, EMUL_OP_LODS, FORM_STRING, 0),
+	BOTH(0xae, EMUL_OP_SCAS, FORM_STRING, 0),
+	BOTH(0xc0, GROUP_2, FORM_RM_IMM8, FLAG_GROUP),
+	[0xc2] = {EMUL_OP_RET, FORM_IMM16, FLAG_FORCE64},
+	[0xc3] = {EMUL_OP_RET, FORM_NONE, FLAG_FORCE64},
+	[0xc4] = {EMUL_OP_LOAD_FAR, FORM_REG_RM, FLAG_NO64 | FLAG_MEMORY | FLAG_FAR},
+	[0xc5] = {EMUL_OP_LOAD_FAR, FORM_REG_RM, FLAG_NO64 | FLAG_MEMORY | FLAG_FAR},
+	BOTH(0xc6, GROUP_11, FORM_RM_IMM, FLAG_GROUP),
+	[0xc8] = {EMUL_OP_ENTER, FORM_ENTER, FLAG_DEF64},
+	[0xc9] = {EMUL_OP_LEAVE, FORM_NONE, FLAG_DEF64},
+	[0xca] = {EMUL_OP_RET_FAR, FORM_IMM16, 0},
+	[0xcb] = {EMUL_OP_RET_FAR, FORM_NONE, 0},
+	[0xcf] = {EMUL_OP_IRET, FORM_NONE, 0},
+	BOTH(0xd0, GROUP_2, FORM_RM_ONE, FLAG_GROUP),
+	BOTH(0xd2, GROUP_2, FORM_RM_CL, FLAG_GROUP),
+	[0xd7] = {EMUL_OP_XLAT, FORM_XLAT, FLAG_BYTE},
+	BOTH(0xe4, EMUL_OP_IN, FORM_IN, 0),
+	BOTH(0xe6, EMUL_OP_OUT, FORM_OUT, 0),
+	[0xe8] = {EMUL_OP_CALL_REL, FORM_IMM, FLAG_FORCE64},
+	BOTH(0xec, EMUL_OP_IN, FORM_IN, 0),
+	BOTH(0xee, EMUL_OP_OUT, FORM_OUT, 0),
+	BOTH(0xf6, GROUP_3, FORM_RM, FLAG_GROUP),
+	[0xfe] = {GROUP_4, FORM_RM, FLAG_GROUP | FLAG_BYTE},
+	[0xff] = {GROUP_5, FORM_RM, FLAG_GROUP},
+};
+
+const struct opcode decode_two_byte[256] = {
+	[0x00] = {GROUP_6, FORM_RM, FLAG_GROUP},
+	[0x01] = {GROUP_7, FORM_RM, FLAG_GROUP},
+	[0x02] = {EMUL_OP_LAR, FORM_REG_RM, FLAG_SRC16},
+	[0x03] = {EMUL_OP_LSL, FORM_REG_RM, FLAG_SRC16},
+	ROW16(0x40, EMUL_OP_CMOV, FORM_REG_RM, 0),
+	ROW16(0x90, EMUL_OP_SETCC, FORM_RM, FLAG_BYTE),
+	[0xa0] = {EMUL_OP_PUSH_SEG, FORM_OPSEG, FLAG_DEF64},
+	[0xa1] = {EMUL_OP_POP_SEG, FORM_OPSEG, FLAG_DEF64},
+	[0xa3] = {EMUL_OP_BT, FORM_RM_REG, 0},
+	[0xa4] = {EMUL_OP_SHLD, FORM_RM_REG_IMM8, 0},
+	[0xa5] = {EMUL_OP_SHLD, FORM_RM_REG, 0},
+	[0xa8] = {EMUL_OP_PUSH_SEG, FORM_OPSEG, FLAG_DEF64},
+	[0xa9] = {EMUL_OP_POP_SEG, FORM_OPSEG, FLAG_DEF64},
+	[0xab] = {EMUL_OP_BTS, FORM_RM_REG, 0},
+	[0xac] = {EMUL_OP_SHRD, FORM_RM_REG_IMM8, 0},
+	[0xad] = {EMUL_OP_SHRD, FORM_RM_REG, 0},
+	[0xae] = {GROUP_15, FORM_RM, FLAG_GROUP},
+	[0xaf] = {EMUL_OP_IMUL, FORM_REG_RM, 0},
+	BOTH(0xb0, EMUL_OP_CMPXCHG, FORM_RM_REG, 0),
+	[0xb2] = {EMUL_OP_LOAD_FAR, FORM_REG_RM, FLAG_MEMORY | FLAG_FAR},
+	[0xb3] = {EMUL_OP_BTR, FORM_RM_REG, 0},
+	[0xb4] = {EMUL_OP_LOAD_FAR, FORM_REG_RM, FLAG_MEMORY | FLAG_FAR},
+	[0xb5] = {EMUL_OP_LOAD_FAR, FORM_REG_RM, FLAG_MEMORY | FLAG_FAR},
+	[0xb6] = {EMUL_OP_MOVZX, FORM_REG_RM, FLAG_SRC8},
+	[0xb7] = {EMUL_OP_MOVZX, FORM_REG_RM, FLAG_SRC16},
+	[0xb8] = {EMUL_OP_POPCNT, FORM_REG_RM, FLAG_F3},
+	[0xba] = {GROUP_8, FORM_RM_IMM8, FLAG_GROUP},
+	[0xbb] = {EMUL_OP_BTC, FORM_RM_REG, 0},
+	[0xbc] = {EMUL_OP_BSF, FORM_REG_RM, 0},
+	[0xbd] = {EMUL_OP_BSR, FORM_REG_RM, 0},
+	[0xbe] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC8},
+	[0xbf] = {EMUL_OP_MOVSX, FORM_REG_RM, FLAG_SRC16},
+	BOTH(0xc0, EMUL_OP_XADD, FORM_RM_REG, 0),
+	[0xc3] = {EMUL_OP_MOV, FORM_RM_REG, FLAG_MEMORY | FLAG_DIRECT}, /* MOVNTI */
+	[0xc7] = {GROUP_9, FORM_RM, FLAG_GROUP},
+};
+
+const struct opcode *decode_three_byte(uint8_t opcode)
+{
+	static const struct opcode none,
+		load = {EMUL_OP_MOVBE, FORM_REG_RM, FLAG_MEMORY},
+		store = {EMUL_OP_MOVBE, FORM_RM_REG, FLAG_MEMORY},
+		direct = {EMUL_OP_MOV, FORM_RM_REG, FLAG_MEMORY | FLAG_DIRECT}; /* MOVDIRI */
+
+	switch (opcode) {
+	case 0xf0: return &load;
+	case 0xf1: return &store;
+	case 0xf9: return &direct;
+	default: return &none;
+	}
+}
+
+const struct opcode *decode_group_row(unsigned group, unsigned reg)
+{
+	return &groups[group][reg & 7];
+}
+
+bool decode_is_lockable(unsigned op)
+{
+	switch (op) {
+	case EMUL_OP_ADD ... EMUL_OP_XOR:
+	case EMUL_OP_NOT ... EMUL_OP_DEC:
+	case EMUL_OP_XCHG ... EMUL_OP_CMPXCHG:
+	case EMUL_OP_BTS ... EMUL_OP_BTC:
+	case EMUL_OP_CMPXCHG_WIDE: return true;
+	default: return false;
+	}
+}
