@@ -237,6 +237,8 @@ static const struct emul_env env = {
 	.io_in = emul_io_in,
 	.io_out = emul_io_out,
 	.segment = emul_segment,
+	.system = &vm_emul_system,
+	.vectors = &vm_emul_vectors,
 };
 
 /*
@@ -324,6 +326,10 @@ static enum exit_action finish(struct emulation *em, struct emul_ctx *ctx)
 	/* TF as it was decides: an instruction that sets it is not yet stepped over. */
 	v->ops->instruction_done(v, ctx->rip);
 	write_flags(em, ctx);
+	if (UNLIKELY(ctx->stack_shadow))
+		v->ops->shadow_begin(v);
+	if (UNLIKELY(ctx->nmi_done))
+		v->ops->nmi_unblock(v);
 	return ACT_RESUME;
 }
 
@@ -374,6 +380,7 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 	em.c = c;
 	linear_prepare(&em, &ctx, e);
 	ctx.env = &env;
+	ctx.long_mode = em.mode.efer & EFER_LMA;
 	switch (decode_and_execute(&em, &ctx, e)) {
 	case EMUL_DONE: return finish(&em, &ctx);
 	case EMUL_PARTLY: return finish(&em, &ctx);

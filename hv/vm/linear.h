@@ -19,6 +19,10 @@ struct emulation {
 	uint64_t locked_old; /* what the first half of a locked instruction read */
 };
 
+/* emulate_regs.c: what the executor may reach through ctx->env. */
+extern const struct emul_system vm_emul_system;
+extern const struct emul_vector_regs vm_emul_vectors;
+
 /*
  * Read the vCPU's state; ctx->env stays NULL. e tells the translation of a data access, where it
  * does; NULL: only the instruction is wanted.

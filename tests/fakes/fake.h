@@ -64,7 +64,12 @@ struct fake_cpuid {
 	struct cpuid_regs r;
 };
 
+#define FAKE_VECTOR_SIZE 64
+
 struct fake_cpu {
+	uint8_t vector[16][FAKE_VECTOR_SIZE];
+	uint64_t mmx[8];
+	uint32_t mxcsr;
 	uint64_t cr0, cr2, cr3, cr4, cr8, dr[8], rflags, xcr0;
 	uint64_t xcr0_supported;
 	uint64_t tsc, tsc_step; /* each RDTSC advances by the step */

@@ -43,6 +43,17 @@ int xrstor_safe(const void *area, uint64_t mask) MUST_CHECK;
 void fxsave(void *area);
 int fxrstor_safe(const void *area) MUST_CHECK;
 
+/* Vector registers: of this CPU, all of them as wide as they get. */
+int mmx_read_safe(unsigned reg, void *buf) MUST_CHECK;
+int mmx_write_safe(unsigned reg, const void *buf) MUST_CHECK;
+int xmm_read_safe(unsigned reg, void *buf) MUST_CHECK;
+int xmm_write_safe(unsigned reg, const void *buf) MUST_CHECK;
+int xmm_write_zero_safe(unsigned reg, const void *buf) MUST_CHECK;
+int ymm_read_safe(unsigned reg, void *buf) MUST_CHECK;
+int ymm_write_safe(unsigned reg, const void *buf) MUST_CHECK;
+uint32_t mxcsr_read(void);
+int mxcsr_write_safe(uint32_t value) MUST_CHECK;
+
 struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf);
 uint64_t rdtsc(void);
 uint64_t rdtscp(uint32_t *aux);

@@ -28,6 +28,7 @@ struct source {
 	const uint8_t *data;
 	size_t size;
 	unsigned calls;
+	unsigned sets; /* of registers outside the context */
 };
 
 /* Bytes of the input; zeroes once it is used up. */
@@ -116,7 +117,86 @@ static void fuzz_segment(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emu
 	take(ctx->opaque, seg, sizeof(*seg));
 }
 
+static void fuzz_get(struct emul_ctx *ctx, unsigned reg, struct emul_selector *s)
+{
+	EXPECT(reg <= EMUL_TR);
+	take(ctx->opaque, s, sizeof(*s));
+}
+
+static void fuzz_set(struct emul_ctx *ctx, unsigned reg, const struct emul_selector *s)
+{
+	(void)s;
+	EXPECT(reg <= EMUL_TR);
+	((struct source *)ctx->opaque)->sets++;
+}
+
+static void fuzz_table_get(
+	struct emul_ctx *ctx, enum emul_table table, uint64_t *base, uint32_t *limit)
+{
+	(void)table;
+	take(ctx->opaque, base, 8);
+	take(ctx->opaque, limit, 4);
+}
+
+static void fuzz_table_set(
+	struct emul_ctx *ctx, enum emul_table table, uint64_t base, uint32_t limit)
+{
+	(void)table;
+	(void)base;
+	EXPECT(limit <= UINT16_MAX);
+	((struct source *)ctx->opaque)->sets++;
+}
+
+static bool fuzz_cr0_set(struct emul_ctx *ctx, uint64_t value)
+{
+	(void)value;
+	return take8(ctx->opaque) & 1;
+}
+
+static enum emul_result fuzz_vector_get(
+	struct emul_ctx *ctx, unsigned reg, void *buf, unsigned size)
+{
+	EXPECT(reg < 16 && (size == 8 || size == 16 || size == 32));
+	take(ctx->opaque, buf, size);
+	return EMUL_DONE;
+}
+
+static enum emul_result fuzz_vector_set(
+	struct emul_ctx *ctx, unsigned reg, const void *buf, unsigned size, bool zero_upper)
+{
+	uint8_t copy[32];
+
+	(void)zero_upper;
+	EXPECT(reg < 16 && (size == 8 || size == 16 || size == 32));
+	memcpy(copy, buf, size);
+	return answer(ctx, size);
+}
+
+static enum emul_result fuzz_mxcsr_get(struct emul_ctx *ctx, uint32_t *value)
+{
+	take(ctx->opaque, value, 4);
+	return EMUL_DONE;
+}
+
+static enum emul_result fuzz_mxcsr_set(struct emul_ctx *ctx, uint32_t value)
+{
+	EXPECT(value <= UINT16_MAX);
+	return answer(ctx, 4);
+}
+
+static uint64_t fuzz_xcr0(struct emul_ctx *ctx)
+{
+	return take8(ctx->opaque);
+}
+
+static const struct emul_system fuzz_system = {
+	fuzz_get, fuzz_set, fuzz_table_get, fuzz_table_set, fuzz_cr0_set};
+static const struct emul_vector_regs fuzz_vectors = {
+	fuzz_vector_get, fuzz_vector_set, fuzz_mxcsr_get, fuzz_mxcsr_set, fuzz_xcr0};
+
 static const struct emul_env fuzz_env = {
+	.system = &fuzz_system,
+	.vectors = &fuzz_vectors,
 	.read = fuzz_read,
 	.write = fuzz_write,
 	.probe = fuzz_probe,
@@ -143,6 +223,7 @@ static void fuzz_execute(struct source *s, const struct emul_insn *insn)
 	take(s, &ctx.cr0, 8);
 	take(s, &ctx.cr4, 8);
 	ctx.cpl = take8(s) & 3;
+	ctx.long_mode = insn->code == EMUL_CODE64 || (take8(s) & 1);
 	memcpy(before, gpr, sizeof(gpr));
 	rip = ctx.rip;
 	rflags = ctx.rflags;
@@ -154,6 +235,7 @@ static void fuzz_execute(struct source *s, const struct emul_insn *insn)
 	if (is_rep_string(insn))
 		return;
 	EXPECT(r != EMUL_DONE && ctx.rflags == rflags);
+	EXPECT(s->sets == 0);
 	EXPECT(memcmp(before, gpr, sizeof(gpr)) == 0);
 }
 

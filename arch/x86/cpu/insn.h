@@ -446,5 +446,7 @@ static inline void irq_restore(uint64_t flags)
 		sti();
 }
 
+#include "arch/x86/cpu/vector_insn.h"
+
 #endif /* HOST_BUILD */
 #endif

@@ -11,8 +11,11 @@
 
 struct operation {
 	execute_fn fn;
-	bool writes; /* the first operand */
+	uint8_t flags;
 };
+
+#define WRITES BIT(0) /* the first operand */
+#define JUMPS  BIT(1) /* sets RIP itself */
 
 enum emul_result emul_operand_get(
 	struct execution *x, const struct emul_operand *o, uint64_t *value)
@@ -186,30 +189,60 @@ static enum emul_result execute_touch(struct execution *x)
 }
 
 static const struct operation operations[EMUL_OP_COUNT] = {
-	[EMUL_OP_ADD... EMUL_OP_XOR] = {execute_alu, true},
-	[EMUL_OP_CMP... EMUL_OP_TEST] = {execute_alu, false},
-	[EMUL_OP_NOT... EMUL_OP_DEC] = {execute_alu, true},
-	[EMUL_OP_MOV... EMUL_OP_MOVSX] = {execute_mov, true},
-	[EMUL_OP_CMOV] = {execute_cmov, true},
-	[EMUL_OP_SETCC] = {execute_setcc, true},
-	[EMUL_OP_XCHG... EMUL_OP_XADD] = {execute_xchg, true},
-	[EMUL_OP_CMPXCHG] = {execute_cmpxchg, true},
-	[EMUL_OP_BT] = {execute_bit, false},
-	[EMUL_OP_BTS... EMUL_OP_BTC] = {execute_bit, true},
-	[EMUL_OP_MOVS... EMUL_OP_OUTS] = {emul_string, false},
-	[EMUL_OP_IN] = {execute_in, true},
-	[EMUL_OP_OUT] = {execute_out, false},
-	[EMUL_OP_ROL... EMUL_OP_SAR] = {execute_shift, true},
-	[EMUL_OP_SHLD... EMUL_OP_SHRD] = {execute_double_shift, true},
-	[EMUL_OP_MUL... EMUL_OP_IMUL_WIDE] = {execute_multiply, false},
-	[EMUL_OP_DIV... EMUL_OP_IDIV] = {execute_divide, false},
-	[EMUL_OP_IMUL] = {execute_imul, true},
-	[EMUL_OP_BSF... EMUL_OP_POPCNT] = {execute_scan, true},
-	[EMUL_OP_MOVBE] = {execute_movbe, true},
-	[EMUL_OP_CRC32] = {execute_crc32, true},
-	[EMUL_OP_CMPXCHG_WIDE] = {execute_cmpxchg_wide, true},
-	[EMUL_OP_XLAT] = {execute_xlat, false},
-	[EMUL_OP_TOUCH] = {execute_touch, false},
+	[EMUL_OP_ADD... EMUL_OP_XOR] = {execute_alu, WRITES},
+	[EMUL_OP_CMP... EMUL_OP_TEST] = {execute_alu, 0},
+	[EMUL_OP_NOT... EMUL_OP_DEC] = {execute_alu, WRITES},
+	[EMUL_OP_MOV... EMUL_OP_MOVSX] = {execute_mov, WRITES},
+	[EMUL_OP_CMOV] = {execute_cmov, WRITES},
+	[EMUL_OP_SETCC] = {execute_setcc, WRITES},
+	[EMUL_OP_XCHG... EMUL_OP_XADD] = {execute_xchg, WRITES},
+	[EMUL_OP_CMPXCHG] = {execute_cmpxchg, WRITES},
+	[EMUL_OP_BT] = {execute_bit, 0},
+	[EMUL_OP_BTS... EMUL_OP_BTC] = {execute_bit, WRITES},
+	[EMUL_OP_MOVS... EMUL_OP_OUTS] = {emul_string, 0},
+	[EMUL_OP_IN] = {execute_in, WRITES},
+	[EMUL_OP_OUT] = {execute_out, 0},
+	[EMUL_OP_ROL... EMUL_OP_SAR] = {execute_shift, WRITES},
+	[EMUL_OP_SHLD... EMUL_OP_SHRD] = {execute_double_shift, WRITES},
+	[EMUL_OP_MUL... EMUL_OP_IMUL_WIDE] = {execute_multiply, 0},
+	[EMUL_OP_DIV... EMUL_OP_IDIV] = {execute_divide, 0},
+	[EMUL_OP_IMUL] = {execute_imul, WRITES},
+	[EMUL_OP_BSF... EMUL_OP_POPCNT] = {execute_scan, WRITES},
+	[EMUL_OP_MOVBE] = {execute_movbe, WRITES},
+	[EMUL_OP_CRC32] = {execute_crc32, WRITES},
+	[EMUL_OP_CMPXCHG_WIDE] = {execute_cmpxchg_wide, WRITES},
+	[EMUL_OP_XLAT] = {execute_xlat, 0},
+	[EMUL_OP_TOUCH] = {execute_touch, 0},
+	[EMUL_OP_PUSH] = {execute_push, 0},
+	[EMUL_OP_POP] = {execute_pop, WRITES},
+	[EMUL_OP_PUSH_SEG] = {execute_push_seg, 0},
+	[EMUL_OP_POP_SEG] = {execute_pop_seg, 0},
+	[EMUL_OP_PUSHA] = {execute_pusha, 0},
+	[EMUL_OP_POPA] = {execute_popa, 0},
+	[EMUL_OP_PUSHF] = {execute_pushf, 0},
+	[EMUL_OP_POPF] = {execute_popf, 0},
+	[EMUL_OP_ENTER] = {execute_enter, 0},
+	[EMUL_OP_LEAVE] = {execute_leave, 0},
+	[EMUL_OP_CALL... EMUL_OP_CALL_REL] = {execute_call, JUMPS},
+	[EMUL_OP_JMP] = {execute_jmp, JUMPS},
+	[EMUL_OP_RET] = {execute_ret, JUMPS},
+	[EMUL_OP_CALL_FAR] = {execute_call_far, JUMPS},
+	[EMUL_OP_JMP_FAR] = {execute_jmp_far, JUMPS},
+	[EMUL_OP_RET_FAR] = {execute_ret_far, JUMPS},
+	[EMUL_OP_IRET] = {execute_iret, JUMPS},
+	[EMUL_OP_MOV_FROM_SEG... EMUL_OP_MOV_TO_SEG] = {execute_mov_seg, WRITES},
+	[EMUL_OP_LOAD_FAR] = {execute_load_far, WRITES},
+	[EMUL_OP_SLDT... EMUL_OP_STR] = {execute_store_selector, WRITES},
+	[EMUL_OP_LLDT... EMUL_OP_LTR] = {execute_load_selector, 0},
+	[EMUL_OP_VERR... EMUL_OP_LSL] = {execute_verify, 0},
+	[EMUL_OP_SGDT... EMUL_OP_SIDT] = {execute_table, WRITES},
+	[EMUL_OP_LGDT... EMUL_OP_LIDT] = {execute_table, 0},
+	[EMUL_OP_SMSW] = {execute_msw, WRITES},
+	[EMUL_OP_LMSW] = {execute_msw, 0},
+	[EMUL_OP_LDMXCSR] = {execute_mxcsr, 0},
+	[EMUL_OP_STMXCSR] = {execute_mxcsr, WRITES},
+	[EMUL_OP_VECTOR_LOAD] = {execute_vector, 0},
+	[EMUL_OP_VECTOR_STORE] = {execute_vector, WRITES},
 };
 
 /* BT with a register bit number reaches memory before and after its operand (SDM vol. 2, BT). */
@@ -236,6 +269,8 @@ static uint64_t effective_address(const struct execution *x)
 		address += x->ctx->gpr[mem->base & 15];
 	if (mem->index != EMUL_REG_NONE)
 		address += x->ctx->gpr[mem->index & 15] * mem->scale;
+	if (x->insn->op == EMUL_OP_POP && mem->base == EMUL_RSP) /* as POP leaves it */
+		address += x->insn->op_size;
 	if (x->insn->op == EMUL_OP_XLAT)
 		address += x->ctx->gpr[EMUL_RAX] & 0xff;
 	return address & mask_bytes(x->insn->addr_size);
@@ -265,7 +300,6 @@ static void advance_rip(struct emul_ctx *ctx, const struct emul_insn *insn)
 	ctx->rip += insn->length;
 	if (ctx->code != EMUL_CODE64)
 		ctx->rip &= UINT32_MAX;
-	ctx->rflags &= ~RFLAGS_RF;
 }
 
 enum emul_result emul_execute(struct emul_ctx *ctx, const struct emul_insn *insn)
@@ -279,10 +313,14 @@ enum emul_result emul_execute(struct emul_ctx *ctx, const struct emul_insn *insn
 	operation = &operations[insn->op];
 	if (!operation->fn)
 		return EMUL_UNSUPPORTED;
-	r = resolve_memory(&x, operation->writes);
+	r = resolve_memory(&x, operation->flags & WRITES);
 	if (r == EMUL_DONE)
 		r = operation->fn(&x);
-	if (r == EMUL_DONE)
+	if (r != EMUL_DONE)
+		return r;
+	if (!(operation->flags & JUMPS))
 		advance_rip(ctx, insn);
-	return r;
+	if (insn->op != EMUL_OP_IRET) /* which may set it */
+		ctx->rflags &= ~RFLAGS_RF;
+	return EMUL_DONE;
 }

@@ -84,6 +84,41 @@ struct emul_env {
 		struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t value);
 	/* Asked only for what the mode needs: in 64-bit mode no more than FS and GS. */
 	void (*segment)(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emul_seg *seg);
+	const struct emul_system *system;       /* NULL: what needs it is not emulated */
+	const struct emul_vector_regs *vectors; /* likewise */
+};
+
+/* Segment registers with their selectors, LDTR and TR among them. */
+#define EMUL_LDTR EMUL_SEG_COUNT
+#define EMUL_TR   (EMUL_SEG_COUNT + 1)
+
+struct emul_selector {
+	uint16_t selector;
+	struct emul_seg seg;
+};
+
+enum emul_table { EMUL_GDT, EMUL_IDT };
+
+struct emul_system {
+	void (*get)(struct emul_ctx *ctx, unsigned reg, struct emul_selector *s);
+	/* The DPL of SS is the CPL from now on, even when SS is unusable. */
+	void (*set)(struct emul_ctx *ctx, unsigned reg, const struct emul_selector *s);
+	void (*table_get)(
+		struct emul_ctx *ctx, enum emul_table table, uint64_t *base, uint32_t *limit);
+	void (*table_set)(
+		struct emul_ctx *ctx, enum emul_table table, uint64_t base, uint32_t limit);
+	bool (*cr0_set)(struct emul_ctx *ctx, uint64_t value); /* false: #GP */
+};
+
+/* Live vector registers. Sizes: 8 an MMX register, 16 XMM, 32 YMM. */
+struct emul_vector_regs {
+	enum emul_result (*get)(struct emul_ctx *ctx, unsigned reg, void *buf, unsigned size);
+	/* zero_upper: the register's bits above size become 0, otherwise they stay. */
+	enum emul_result (*set)(struct emul_ctx *ctx, unsigned reg, const void *buf, unsigned size,
+		bool zero_upper);
+	enum emul_result (*mxcsr_get)(struct emul_ctx *ctx, uint32_t *value);
+	enum emul_result (*mxcsr_set)(struct emul_ctx *ctx, uint32_t value);
+	uint64_t (*xcr0)(struct emul_ctx *ctx); /* 0 without CR4.OSXSAVE */
 };
 
 struct emul_ctx {
@@ -94,6 +129,9 @@ struct emul_ctx {
 	uint64_t cr4;
 	uint8_t code; /* enum emul_code, from emul_code_size */
 	uint8_t cpl;
+	bool long_mode;            /* EFER.LMA */
+	bool stack_shadow;         /* set: SS was loaded, nothing may come before the next one */
+	bool nmi_done;             /* set: IRET, NMIs are no longer blocked */
 	bool has_tzcnt, has_lzcnt; /* otherwise F3 means nothing to BSF and BSR */
 	const struct emul_env *env;
 	void *opaque;

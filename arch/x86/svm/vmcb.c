@@ -175,6 +175,48 @@ void svm_state_set(struct vcpu *v, const struct vcpu_state *s)
 	changed(b, SVM_CLEAN_ALL);
 }
 
+static void svm_segment_set(struct vcpu *v, enum segment_index index, const struct segment *s)
+{
+	struct vmcb *b = vmcb_of(v);
+
+	*segment_at(b, index) = (struct svm_segment){
+		s->selector, vmcb_attr(s->attr), s->limit, s->base};
+	if (index == SEG_SS)
+		b->cpl = (s->attr & SEG_ATTR_DPL) >> 5;
+	changed(b, SVM_CLEAN_SEG);
+}
+
+static void svm_table_get(struct vcpu *v, bool idt, struct descriptor_table *table)
+{
+	const struct vmcb *b = vmcb_of(v);
+
+	table->base = idt ? b->idtr.base : b->gdtr.base;
+	table->limit = idt ? b->idtr.limit : b->gdtr.limit;
+}
+
+static void svm_table_set(struct vcpu *v, bool idt, const struct descriptor_table *table)
+{
+	struct vmcb *b = vmcb_of(v);
+	struct svm_segment *to = idt ? &b->idtr : &b->gdtr;
+
+	to->base = table->base;
+	to->limit = table->limit;
+	changed(b, SVM_CLEAN_DT);
+}
+
+static void svm_shadow_begin(struct vcpu *v)
+{
+	vmcb_of(v)->int_shadow |= SVM_INT_SHADOW;
+}
+
+static void svm_nmi_unblock(struct vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+
+	x->nmi_blocked = false;
+	x->iret_seen = false;
+}
+
 void svm_mode_get(struct vcpu *v, struct vcpu_mode *m)
 {
 	const struct vmcb *b = vmcb_of(v);
@@ -307,6 +349,11 @@ const struct virt_ops svm_ops = {
 	.mode_get = svm_mode_get,
 	.code_root = svm_code_root,
 	.segment_get = svm_segment_get,
+	.segment_set = svm_segment_set,
+	.table_get = svm_table_get,
+	.table_set = svm_table_set,
+	.shadow_begin = svm_shadow_begin,
+	.nmi_unblock = svm_nmi_unblock,
 	.reg_read = svm_reg_read,
 	.reg_write = svm_reg_write,
 	.pdpte_set = svm_pdpte_set,

@@ -289,6 +289,10 @@ struct virt_ops {
 	/* CR3 while the guest runs 64-bit code at CPL 0, else VCPU_NO_ROOT. */
 	uint64_t (*code_root)(struct vcpu *v);
 	void (*segment_get)(struct vcpu *v, enum segment_index index, struct segment *segment);
+	/* The DPL of SS is the CPL, whether SS is usable or not. */
+	void (*segment_set)(struct vcpu *v, enum segment_index index, const struct segment *s);
+	void (*table_get)(struct vcpu *v, bool idt, struct descriptor_table *table);
+	void (*table_set)(struct vcpu *v, bool idt, const struct descriptor_table *table);
 	uint64_t (*reg_read)(struct vcpu *v, enum vcpu_reg reg);
 	void (*reg_write)(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
 	void (*pdpte_set)(struct vcpu *v, const uint64_t pdpte[4]);
@@ -298,6 +302,12 @@ struct virt_ops {
 	 * step.
 	 */
 	void (*instruction_done)(struct vcpu *v, uint64_t rip);
+	/*
+	 * What an instruction that is complete leaves behind: the shadow of a load of SS; the end
+	 * of NMI blocking by IRET.
+	 */
+	void (*shadow_begin)(struct vcpu *v);
+	void (*nmi_unblock)(struct vcpu *v);
 	uint32_t (*interruptibility)(struct vcpu *v); /* VCPU_BLOCKED_* bits */
 	void (*flush_guest_tlb)(struct vcpu *v);      /* the guest's own translations */
 	void (*flush_stage2)(struct vcpu *v);         /* on this CPU, all that used this root */

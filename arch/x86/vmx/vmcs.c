@@ -258,14 +258,19 @@ uint32_t vmx_interruptibility(struct vcpu *v)
 	return blocked;
 }
 
+static void vmx_segment_set(
+	struct vcpu *v UNUSED, enum segment_index index, const struct segment *s)
+{
+	vmwrite(VMCS_GUEST_ES_SELECTOR + 2 * index, s->selector);
+	vmwrite(VMCS_GUEST_ES_BASE + 2 * index, s->base);
+	vmwrite(VMCS_GUEST_ES_LIMIT + 2 * index, s->limit);
+	vmwrite(VMCS_GUEST_ES_RIGHTS + 2 * index, s->attr);
+}
+
 void vmx_state_set(struct vcpu *v, const struct vcpu_state *s)
 {
-	for (unsigned i = 0; i < SEG_COUNT; i++) {
-		vmwrite(VMCS_GUEST_ES_SELECTOR + 2 * i, s->seg[i].selector);
-		vmwrite(VMCS_GUEST_ES_BASE + 2 * i, s->seg[i].base);
-		vmwrite(VMCS_GUEST_ES_LIMIT + 2 * i, s->seg[i].limit);
-		vmwrite(VMCS_GUEST_ES_RIGHTS + 2 * i, s->seg[i].attr);
-	}
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		vmx_segment_set(v, i, &s->seg[i]);
 	vmwrite(VMCS_GUEST_GDTR_BASE, s->gdtr.base);
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, s->gdtr.limit);
 	vmwrite(VMCS_GUEST_IDTR_BASE, s->idtr.base);
@@ -292,6 +297,30 @@ void vmx_segment_get(struct vcpu *v UNUSED, enum segment_index index, struct seg
 	s->base = vmread(VMCS_GUEST_ES_BASE + 2 * index);
 	s->limit = (uint32_t)vmread(VMCS_GUEST_ES_LIMIT + 2 * index);
 	s->attr = (uint32_t)vmread(VMCS_GUEST_ES_RIGHTS + 2 * index);
+}
+
+static void vmx_table_get(struct vcpu *v UNUSED, bool idt, struct descriptor_table *table)
+{
+	table->base = vmread(idt ? VMCS_GUEST_IDTR_BASE : VMCS_GUEST_GDTR_BASE);
+	table->limit = (uint32_t)vmread(idt ? VMCS_GUEST_IDTR_LIMIT : VMCS_GUEST_GDTR_LIMIT);
+}
+
+static void vmx_table_set(struct vcpu *v UNUSED, bool idt, const struct descriptor_table *table)
+{
+	vmwrite(idt ? VMCS_GUEST_IDTR_BASE : VMCS_GUEST_GDTR_BASE, table->base);
+	vmwrite(idt ? VMCS_GUEST_IDTR_LIMIT : VMCS_GUEST_GDTR_LIMIT, table->limit);
+}
+
+static void vmx_shadow_begin(struct vcpu *v UNUSED)
+{
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+		vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_MOV_SS);
+}
+
+static void vmx_nmi_unblock(struct vcpu *v UNUSED)
+{
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+		vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
 }
 
 void vmx_mode_get(struct vcpu *v, struct vcpu_mode *m)
@@ -350,6 +379,11 @@ const struct virt_ops vmx_ops = {
 	.mode_get = vmx_mode_get,
 	.code_root = vmx_code_root,
 	.segment_get = vmx_segment_get,
+	.segment_set = vmx_segment_set,
+	.table_get = vmx_table_get,
+	.table_set = vmx_table_set,
+	.shadow_begin = vmx_shadow_begin,
+	.nmi_unblock = vmx_nmi_unblock,
 	.reg_read = vmx_reg_read,
 	.reg_write = vmx_reg_write,
 	.pdpte_set = vmx_pdpte_set,
