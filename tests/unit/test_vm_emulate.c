@@ -271,6 +271,152 @@ static void move_across_pages(void **state)
 	assert_int_equal(v->event.vector, EXC_PF);
 }
 
+/* An instruction at CODE that was found to touch `gva`, which is `gpa`. */
+static void emulate_at(const uint8_t *code, unsigned size, gva_t gva, gpa_t gpa, bool write)
+{
+	const struct vm_exit e = {
+		.reason = EXIT_STAGE2,
+		.stage2 =
+			{.gpa = gpa, .gva = gva, .gva_valid = true, .read = !write, .write = write},
+	};
+
+	put(CODE, code, size);
+	v->rip = CODE;
+	v->event.valid = false;
+	assert_int_equal(vm_hooks.exit[EXIT_STAGE2](v, &e), ACT_RESUME);
+}
+
+static uint64_t ram(gpa_t gpa)
+{
+	uint64_t value;
+
+	assert_int_equal(guest_mem_read(&vmw.vm->mem, gpa, &value, 8), OK);
+	return value;
+}
+
+/* The page behind the last of RAM's is a hole: it reads as ones, writes vanish. */
+#define HOLE     MIB(6)
+#define HOLE_GPA 0xe0000000ull
+static void map_hole(void)
+{
+	put_entry(ROOT + 0x2000, 3, HOLE_GPA | RIGHTS | PTE_PS);
+}
+
+static void operand_in_ram_and_hole(void **state)
+{
+	const uint8_t load[] = {0x48, 0x8b, 0x07}, store[] = {0x48, 0x89, 0x07};
+	const uint64_t before = 0x1122334455667788;
+
+	(void)state;
+	map_hole();
+	put(HOLE - 8, &before, 8);
+	v->gpr[RDI] = HOLE - 4;
+	emulate_at(load, sizeof(load), HOLE, HOLE_GPA, false);
+	assert_int_equal(v->gpr[RAX], 0xffffffff11223344);
+	v->gpr[RAX] = 0xaaaaaaaabbbbbbbb;
+	emulate_at(store, sizeof(store), HOLE, HOLE_GPA, true);
+	assert_int_equal(ram(HOLE - 8), 0xbbbbbbbb55667788);
+}
+
+static void vector_operand(void **state)
+{
+	const uint8_t load[] = {0x0f, 0x10, 0x1f}, store[] = {0x0f, 0x11, 0x1f}; /* XMM3, [RDI] */
+	const uint64_t before[2] = {1, 0x1122334455667788};
+	uint64_t value[4];
+
+	(void)state;
+	map_hole();
+	v->ops->reg_write(v, REG_CR4, CR4_PAE | CR4_OSFXSR);
+	put(HOLE - 16, before, 16);
+	memset(fake_this->vector[3], 0x5a, FAKE_VECTOR_SIZE);
+	v->gpr[RDI] = HOLE - 8;
+	emulate_at(load, sizeof(load), HOLE, HOLE_GPA, false);
+	memcpy(value, fake_this->vector[3], 32);
+	assert_int_equal(value[0], 0x1122334455667788);
+	assert_int_equal(value[1], ~0ull);
+	assert_int_equal(value[2], 0x5a5a5a5a5a5a5a5a); /* SSE keeps what is above */
+	memset(fake_this->vector[3], 0xc3, 16);
+	emulate_at(store, sizeof(store), HOLE, HOLE_GPA, true);
+	assert_int_equal(ram(HOLE - 8), 0xc3c3c3c3c3c3c3c3);
+	v->ops->reg_write(v, REG_CR0, v->ops->reg_read(v, REG_CR0) | CR0_TS);
+	emulate_at(load, sizeof(load), HOLE, HOLE_GPA, false);
+	assert_true(v->event.valid);
+	assert_int_equal(v->event.vector, EXC_NM);
+}
+
+static void push_and_load_ss(void **state)
+{
+	const uint8_t push[] = {0xff, 0x37}, load_ss[] = {0x8e, 0x17};
+	const uint64_t data = 0x00cf92000000ffff;
+
+	(void)state;
+	lapic_mmio_write(&vmw.c->lapic, LAPIC_TPR, 4, 0x10, 0);
+	v->ops->reg_write(v, REG_RSP, 0x500000);
+	emulate_at(push, sizeof(push), TPR, TPR, false);
+	assert_int_equal(v->ops->reg_read(v, REG_RSP), 0x4ffff8);
+	assert_int_equal(ram(0x4ffff8) & UINT32_MAX, 0x10);
+	/* The same number as a selector, for SS. */
+	fake_vmcs_set(VMCS_GUEST_GDTR_BASE, 0x510000);
+	fake_vmcs_set(VMCS_GUEST_GDTR_LIMIT, 0x17);
+	put(0x510010, &data, 8);
+	emulate_at(load_ss, sizeof(load_ss), TPR, TPR, false);
+	assert_false(v->event.valid);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_ES_RIGHTS + 2 * SEG_SS), 0xc093);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_ES_SELECTOR + 2 * SEG_SS), 0x10);
+	assert_int_equal(ram(0x510010) >> 40 & 0xff, 0x93);
+	assert_true(fake_vmcs_get(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_MOV_SS);
+}
+
+/* Where both operands of an instruction are in one page, the exit speaks of one of them. */
+static void known_for_reading_only(void **state)
+{
+	const uint8_t movs[] = {0xa5};
+
+	(void)state;
+	put_entry(ROOT + 0x2000, 3, (HOLE_GPA | RIGHTS | PTE_PS) & ~PTE_W);
+	v->ops->reg_write(v, REG_CR0, v->ops->reg_read(v, REG_CR0) | CR0_WP);
+	v->gpr[RSI] = HOLE;
+	v->gpr[RDI] = HOLE + 0x40;
+	emulate_at(movs, sizeof(movs), HOLE, HOLE_GPA, false);
+	assert_true(v->event.valid);
+	assert_int_equal(v->event.vector, EXC_PF);
+	assert_int_equal(v->event.error, PF_ERR_P | PF_ERR_W);
+	assert_int_equal(v->ops->reg_read(v, REG_CR2), HOLE + 0x40);
+}
+
+static void step_in_repetition(void **state)
+{
+	const uint8_t stos[] = {0xf3, 0xab};
+
+	(void)state;
+	map_hole();
+	v->ops->reg_write(v, REG_RFLAGS, RFLAGS_RESERVED | RFLAGS_TF);
+	v->gpr[RDI] = HOLE;
+	v->gpr[RCX] = 3;
+	emulate_at(stos, sizeof(stos), HOLE, HOLE_GPA, true);
+	assert_int_equal(v->gpr[RCX], 2);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_RIP), CODE);
+	assert_true(fake_vmcs_get(VMCS_GUEST_PENDING_DEBUG) & PENDING_DEBUG_BS);
+}
+
+/* The operand has become RAM since the exit, at whatever place in its quadword. */
+static void locked_in_ram(void **state)
+{
+	const uint8_t add[] = {0xf0, 0x01, 0x07}, exchange[] = {0x66, 0x87, 0x07};
+	const uint64_t before = 0x8877665544332211;
+
+	(void)state;
+	put(0x500000, &before, 8);
+	v->gpr[RDI] = 0x500002;
+	v->gpr[RAX] = 1;
+	emulate_at(add, sizeof(add), HOLE, HOLE_GPA, true);
+	assert_int_equal(ram(0x500000), 0x8877665544342211);
+	v->gpr[RAX] = 0xabcd;
+	emulate_at(exchange, sizeof(exchange), HOLE, HOLE_GPA, true);
+	assert_int_equal(ram(0x500000), 0x88776655abcd2211);
+	assert_int_equal(v->gpr[RAX], 0x4434);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -287,6 +433,12 @@ int main(void)
 		TEST(moves_again),
 		TEST(move_from_elsewhere),
 		TEST(move_across_pages),
+		TEST(operand_in_ram_and_hole),
+		TEST(vector_operand),
+		TEST(push_and_load_ss),
+		TEST(known_for_reading_only),
+		TEST(step_in_repetition),
+		TEST(locked_in_ram),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
