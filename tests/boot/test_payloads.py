@@ -5,7 +5,7 @@ from payloads import Guest, boot, chain, check_neighbour, ended, neighbour, no_f
 
 # One line each; the guest is called as its payload unless a second one of a kind needs a name.
 CPU = [Guest(name, name) for name in ("cpuid", "msr", "paging", "debug", "fpu")]
-DEVICES = [Guest(name, name) for name in ("ports", "mmio", "interrupts", "pic")]
+DEVICES = [Guest(name, name) for name in ("ports", "mmio", "emulation", "interrupts", "pic")]
 TIME = [Guest(name, name) for name in ("timer", "halt")]
 # The second finds zeroes where the first left its pattern.
 MEMORY = [Guest("memory-1", "memory"), Guest("memory-2", "memory", cmdline="quick"),
