@@ -439,6 +439,7 @@ static void returns_to_user(void **state)
 {
 	(void)state;
 	start(EMUL_CODE64, 0);
+	f.reg[EMUL_GS].seg.base = 0x12345;
 	put_frame(8, 0x401000, USER32, 0x3202, 0xfff0, USER_DATA);
 	DONE(0x48, 0xcf); /* iretq into 32-bit code */
 	assert_int_equal(f.ctx.rip, 0x401000);
@@ -447,6 +448,7 @@ static void returns_to_user(void **state)
 	assert_int_equal(f.gpr[EMUL_RSP], 0xfff0);
 	assert_int_equal(f.reg[EMUL_SS].selector, USER_DATA);
 	assert_true(f.reg[EMUL_DS].seg.attr & EMUL_SEG_UNUSABLE); /* it was ring 0's */
+	assert_int_equal(f.reg[EMUL_GS].seg.base, 0x12345);
 	assert_true(f.ctx.nmi_done);
 	start(EMUL_CODE64, 0); /* the same ring: SS:RSP all the same, null here */
 	put_frame(8, CODE_RIP, KERNEL64, 2, 0x9000, 0);

@@ -169,7 +169,10 @@ struct far_return {
 	bool has_stack; /* SS:RSP come from the stack too */
 };
 
-/* Data segments that the outer level may not use become null (SDM vol. 2, RET). */
+/*
+ * Data segments that the outer level may not use become null (SDM vol. 2, RET). Their bases stay,
+ * which FS and GS of 64-bit code go on using.
+ */
 static void drop_data_segments(struct emul_ctx *ctx, unsigned cpl)
 {
 	static const uint8_t regs[] = {EMUL_ES, EMUL_DS, EMUL_FS, EMUL_GS};
@@ -182,7 +185,8 @@ static void drop_data_segments(struct emul_ctx *ctx, unsigned cpl)
 		if ((s.seg.attr & EMUL_SEG_UNUSABLE) || (s.seg.attr & conforming) == conforming ||
 			(s.seg.attr >> EMUL_SEG_DPL_SHIFT & 3) >= cpl)
 			continue;
-		s = (struct emul_selector){.seg.attr = EMUL_SEG_UNUSABLE};
+		s.selector = 0;
+		s.seg.attr = EMUL_SEG_UNUSABLE;
 		ctx->env->system->set(ctx, regs[i], &s);
 	}
 }
