@@ -1,422 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hv/vm/pc.h"
-#include "arch/x86/cpu/tsc.h"
-#include "drivers/virt/acpi_tables.h"
-#include "drivers/virt/cmos.h"
-#include "drivers/virt/hpet.h"
-#include "drivers/virt/i8042.h"
-#include "drivers/virt/ioapic.h"
-#include "drivers/virt/pci.h"
-#include "drivers/virt/pic8259.h"
-#include "drivers/virt/pit8254.h"
-#include "drivers/virt/pm.h"
-#include "drivers/virt/reset.h"
-#include "drivers/virt/uart16550.h"
-#include "hv/lib/string.h"
-
-/* How long a full console ring may hold the guest's UART back before bytes are dropped. */
-#define CONSOLE_STALL_NS     NS_PER_SEC
-#define CONSOLE_POLL_NS      NS_PER_MS
-/* No model's event comes more often than this, whatever the guest programs. */
-#define MODEL_TIMER_FLOOR_NS (20 * NS_PER_US)
-
-enum model_index {
-	MODEL_UART,
-	MODEL_PIC,
-	MODEL_PIT,
-	MODEL_CMOS,
-	MODEL_PM,
-	MODEL_HPET,
-	MODEL_I8042,
-	MODEL_RESET,
-	MODEL_PCI,
-	MODEL_IOAPIC,
-	MODEL_COUNT
-};
-
-struct model_ops {
-	uint64_t (*read)(void *m, uint64_t offset, unsigned size, ns_t now);
-	void (*write)(void *m, uint64_t offset, unsigned size, uint64_t value, ns_t now);
-	ns_t (*deadline)(const void *m); /* NULL: has no timed events */
-	void (*tick)(void *m, ns_t now);
-};
-
-/* One model with its lock and its timer. */
-struct model {
-	const struct model_ops *ops;
-	void *state;
-	struct vm *vm;
-	struct spinlock lock;
-	struct timer timer;
-	ns_t armed; /* what the timer is set to */
-};
-
-/* One window of a model in a bus: offsets in the window plus `shift` are the model's. */
-struct window {
-	struct model *model;
-	const struct model_ops *ops; /* the model's, as state and vm: reached at each access */
-	void *state;
-	struct vm *vm;
-	unsigned shift;
-};
-
-struct pc {
-	bool shared; /* by several vCPUs: else only one CPU ever reaches the models */
-	struct model model[MODEL_COUNT];
-	struct window window[BUS_RANGES_MAX];
-	unsigned window_count;
-	struct uart16550 uart;
-	struct pic8259 pic;
-	struct pit8254 pit;
-	struct cmos cmos;
-	struct pm pm;
-	struct hpet hpet;
-	struct i8042 i8042;
-	struct reset reset;
-	struct pci pci;
-	struct ioapic ioapic;
-	bool pic_output;
-	uint32_t stalled_tail;
-	ns_t stalled_since; /* console ring full, NS_NEVER: not */
-	struct timer console_timer;
-	uint8_t debug_port;
-};
-
-/* ---- Uniform access to the models ---- */
-
-#define MODEL_ACCESS(name)                                                                         \
-	static uint64_t name##_access_read(void *m, uint64_t offset, unsigned size, ns_t now)      \
-	{                                                                                          \
-		return name##_read(m, (unsigned)offset, size, now);                                \
-	}                                                                                          \
-	static void name##_access_write(                                                           \
-		void *m, uint64_t offset, unsigned size, uint64_t value, ns_t now)                 \
-	{                                                                                          \
-		name##_write(m, (unsigned)offset, size, (uint32_t)value, now);                     \
-	}
-#define MODEL_TIMED(name)                                                                          \
-	static ns_t name##_access_deadline(const void *m)                                          \
-	{                                                                                          \
-		return name##_deadline(m);                                                         \
-	}                                                                                          \
-	static void name##_access_tick(void *m, ns_t now)                                          \
-	{                                                                                          \
-		name##_tick(m, now);                                                               \
-	}
-#define OPS(name)                                                                                  \
-	{                                                                                          \
-		name##_access_read, name##_access_write, NULL, NULL                                \
-	}
-#define OPS_TIMED(name)                                                                            \
-	{                                                                                          \
-		name##_access_read, name##_access_write, name##_access_deadline,                   \
-			name##_access_tick                                                         \
-	}
-
-MODEL_ACCESS(uart16550)
-MODEL_ACCESS(pic8259)
-MODEL_ACCESS(pit8254)
-MODEL_ACCESS(cmos)
-MODEL_ACCESS(i8042)
-MODEL_ACCESS(reset)
-MODEL_ACCESS(pci)
-MODEL_TIMED(uart16550)
-MODEL_TIMED(pit8254)
-MODEL_TIMED(cmos)
-MODEL_TIMED(pm)
-MODEL_TIMED(hpet)
-
-/* The PM model has two register blocks: APM_CNT and APM_STS follow the 128 bytes at PMBASE here. */
-static uint64_t pm_access_read(void *m, uint64_t offset, unsigned size, ns_t now)
-{
-	if (offset >= PM_BLOCK_SIZE)
-		return pm_apm_read(m, (unsigned)(offset - PM_BLOCK_SIZE), size, now);
-	return pm_read(m, (unsigned)offset, size, now);
-}
-
-static void pm_access_write(void *m, uint64_t offset, unsigned size, uint64_t value, ns_t now)
-{
-	if (offset >= PM_BLOCK_SIZE)
-		pm_apm_write(m, (unsigned)(offset - PM_BLOCK_SIZE), size, (uint32_t)value, now);
-	else
-		pm_write(m, (unsigned)offset, size, (uint32_t)value, now);
-}
-
-static uint64_t hpet_access_read(void *m, uint64_t offset, unsigned size, ns_t now)
-{
-	return hpet_read(m, (unsigned)offset, size, now);
-}
-
-static void hpet_access_write(void *m, uint64_t offset, unsigned size, uint64_t value, ns_t now)
-{
-	hpet_write(m, (unsigned)offset, size, value, now);
-}
-
-static uint64_t ioapic_access_read(void *m, uint64_t offset, unsigned size, ns_t now)
-{
-	(void)now;
-	return ioapic_mmio_read(m, (uint32_t)offset, size);
-}
-
-static void ioapic_access_write(void *m, uint64_t offset, unsigned size, uint64_t value, ns_t now)
-{
-	(void)now;
-	ioapic_mmio_write(m, (uint32_t)offset, size, value);
-}
-
-static const struct model_ops model_ops[MODEL_COUNT] = {
-	[MODEL_UART] = OPS_TIMED(uart16550),
-	[MODEL_PIC] = OPS(pic8259),
-	[MODEL_PIT] = OPS_TIMED(pit8254),
-	[MODEL_CMOS] = OPS_TIMED(cmos),
-	[MODEL_PM] = OPS_TIMED(pm),
-	[MODEL_HPET] = OPS_TIMED(hpet),
-	[MODEL_I8042] = OPS(i8042),
-	[MODEL_RESET] = OPS(reset),
-	[MODEL_PCI] = OPS(pci),
-	[MODEL_IOAPIC] = OPS(ioapic),
-};
-
-static bool at_home(const struct vm *vm)
-{
-	return vm->cpu[0]->vcpu.cpu == vm_host.this_cpu();
-}
-
 /*
- * A CPU's timers are its own, so that another one can only ask. It need not if the timer comes too
- * early: nothing is due then, and it is armed anew.
+ * The virtual PC put together: which model is reached where, with which lock, and what is too small
+ * for a model. Ranges are fixed before the guest runs.
  */
-static NOINLINE void arm(struct model *m, ns_t deadline)
-{
-	if (!at_home(m->vm)) {
-		if (deadline < m->armed)
-			vm_cpu_post(m->vm->cpu[0], POST_TIMERS);
-		return;
-	}
-	m->armed = deadline;
-	if (deadline != NS_NEVER) {
-		ns_t floor = vm_now(m->vm) + MODEL_TIMER_FLOOR_NS;
-
-		deadline = MAX(deadline, floor) + m->vm->start_ns;
-	}
-	vm_host.timer_arm(&m->timer, tsc_at_ns(deadline));
-}
-
-/* After each access: nearly always nothing has changed. */
-static inline void rearm(struct model *m)
-{
-	ns_t deadline = m->ops->deadline ? m->ops->deadline(m->state) : NS_NEVER;
-
-	if (UNLIKELY(deadline != m->armed))
-		arm(m, deadline);
-}
-
-static void model_fire(struct timer *t, uint64_t now)
-{
-	struct model *m = CONTAINER_OF(t, struct model, timer);
-
-	(void)now;
-	spin_lock(&m->lock);
-	m->armed = NS_NEVER;
-	m->ops->tick(m->state, vm_now(m->vm));
-	rearm(m);
-	spin_unlock(&m->lock);
-}
-
-void pc_timers_rearm(struct vm *vm)
-{
-	for (unsigned i = 0; i < MODEL_COUNT; i++) {
-		struct model *m = &vm->pc->model[i];
-
-		spin_lock(&m->lock);
-		rearm(m);
-		spin_unlock(&m->lock);
-	}
-}
-
-static uint64_t window_read(void *ctx, uint64_t offset, unsigned size)
-{
-	const struct window *w = ctx;
-	uint64_t value = w->ops->read(w->state, offset + w->shift, size, vm_now(w->vm));
-
-	if (w->ops->deadline && w->ops->deadline(w->state) != w->model->armed)
-		rearm(w->model);
-	return value;
-}
-
-static void window_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
-{
-	const struct window *w = ctx;
-
-	w->ops->write(w->state, offset + w->shift, size, value, vm_now(w->vm));
-	if (w->ops->deadline && w->ops->deadline(w->state) != w->model->armed)
-		rearm(w->model);
-}
-
-/* ---- Interrupt wires ---- */
-
-static void ioapic_pin(struct pc *pc, unsigned pin, bool level)
-{
-	struct spinlock *lock = &pc->model[MODEL_IOAPIC].lock;
-
-	spin_lock(lock);
-	ioapic_set_irq(&pc->ioapic, pin, level);
-	spin_unlock(lock);
-}
-
-/* An ISA interrupt goes to both controllers; IRQ 0 is pin 2 of the IOAPIC. */
-static void isa_irq(struct vm *vm, unsigned irq, bool level)
-{
-	struct pc *pc = vm->pc;
-	struct spinlock *lock = &pc->model[MODEL_PIC].lock;
-
-	spin_lock(lock);
-	pic8259_set_irq(&pc->pic, irq, level);
-	spin_unlock(lock);
-	ioapic_pin(pc, irq == 0 ? 2 : irq, level);
-}
-
-static void irq_wire(void *ctx, unsigned pin, bool level)
-{
-	isa_irq(ctx, pin, level);
-}
-
-/* The PIT's IRQ 0 and the RTC's IRQ 8 are cut off while the HPET replaces them. */
-static void legacy_irq_wire(void *ctx, unsigned pin, bool level)
-{
-	struct vm *vm = ctx;
-
-	if (!hpet_legacy(&vm->pc->hpet))
-		isa_irq(vm, pin, level);
-}
-
-static void hpet_wire(void *ctx, unsigned gsi, bool level)
-{
-	struct vm *vm = ctx;
-
-	if (hpet_legacy(&vm->pc->hpet) && gsi == HPET_LEGACY_GSI_TIMER0)
-		isa_irq(vm, 0, level);
-	else if (gsi < PIC8259_PINS && gsi != 2)
-		isa_irq(vm, gsi, level);
-	else
-		ioapic_pin(vm->pc, gsi, level);
-}
-
-/* INTR is wired to LINT0 of every LAPIC, and to pin 0 of the IOAPIC. */
-static void pic_output(void *ctx, unsigned pin, bool level)
-{
-	struct vm *vm = ctx;
-
-	(void)pin;
-	__atomic_store_n(&vm->pc->pic_output, level, __ATOMIC_RELEASE);
-	if (vm->cpu_count == 0)
-		return;
-	for (unsigned i = 0; i < vm->cpu_count && level; i++) {
-		if (lapic_accepts_pic(&vm->cpu[i]->lapic))
-			vm_cpu_look(vm->cpu[i]);
-	}
-	ioapic_pin(vm->pc, 0, level);
-}
-
-static void ioapic_deliver(void *ctx, const struct ioapic_msg *msg)
-{
-	struct vm *vm = ctx;
-	const struct lapic_ipi ipi = {
-		.dest = msg->dest,
-		.vector = msg->vector,
-		.delivery = msg->delivery,
-		.shorthand = LAPIC_SH_NONE,
-		.logical = msg->logical,
-		.level = msg->level,
-	};
-
-	vm_route(vm, &ipi);
-}
-
-bool pc_pic_pending(const struct vm *vm)
-{
-	return __atomic_load_n(&vm->pc->pic_output, __ATOMIC_ACQUIRE);
-}
-
-uint8_t pc_pic_ack(struct vm *vm)
-{
-	struct spinlock *lock = &vm->pc->model[MODEL_PIC].lock;
-	int vector;
-
-	spin_lock(lock);
-	vector = pic8259_ack(&vm->pc->pic);
-	spin_unlock(lock);
-	return (uint8_t)vector;
-}
-
-void pc_eoi(struct vm *vm, uint8_t vector)
-{
-	struct spinlock *lock = &vm->pc->model[MODEL_IOAPIC].lock;
-
-	spin_lock(lock);
-	ioapic_eoi(&vm->pc->ioapic, vector);
-	spin_unlock(lock);
-}
-
-/* ---- Console ---- */
-
-/* The ring is full. */
-static NOINLINE bool console_full(struct vm *vm)
-{
-	struct pc *pc = vm->pc;
-	uint32_t tail = __atomic_load_n(&vm->console_out->tail, __ATOMIC_RELAXED);
-	ns_t now = vm_now(vm);
-
-	/* The stall begins anew whenever the reader has moved. */
-	if (pc->stalled_since == NS_NEVER || pc->stalled_tail != tail) {
-		pc->stalled_since = now;
-		pc->stalled_tail = tail;
-	}
-	if (now - pc->stalled_since >= CONSOLE_STALL_NS) {
-		__atomic_add_fetch(vm->console_dropped, 1, __ATOMIC_RELAXED);
-		return true; /* taken, and lost */
-	}
-	if (!at_home(vm))
-		vm_cpu_post(vm->cpu[0], POST_CONSOLE);
-	else if (pc->console_timer.deadline == TIMER_NEVER)
-		vm_host.timer_arm(
-			&pc->console_timer, tsc_at_ns(vm->start_ns + now + CONSOLE_POLL_NS));
-	return false;
-}
-
-static bool console_tx(void *ctx, uint8_t byte)
-{
-	struct vm *vm = ctx;
-
-	if (UNLIKELY(!ring_put(vm->console_out, byte)))
-		return console_full(vm);
-	return true;
-}
-
-void pc_console_poll(struct vm *vm)
-{
-	struct model *m = &vm->pc->model[MODEL_UART];
-	uint8_t byte;
-
-	spin_lock(&m->lock);
-	uart16550_tx_poll(&vm->pc->uart, vm_now(vm));
-	while (uart16550_rx_room(&vm->pc->uart) > 0 && ring_get(vm->console_in, &byte))
-		uart16550_rx(&vm->pc->uart, byte, vm_now(vm));
-	rearm(m);
-	spin_unlock(&m->lock);
-	/* What did not fit comes when the guest has read some. */
-	if (ring_used(vm->console_in) > 0 && vm->pc->console_timer.deadline == TIMER_NEVER)
-		vm_host.timer_arm(&vm->pc->console_timer,
-			tsc_at_ns(vm->start_ns + vm_now(vm) + CONSOLE_POLL_NS));
-}
-
-static void console_fire(struct timer *t, uint64_t now)
-{
-	struct pc *pc = CONTAINER_OF(t, struct pc, console_timer);
-
-	(void)now;
-	pc_console_poll(pc->model[MODEL_UART].vm);
-}
+#include "drivers/virt/acpi_tables.h"
+#include "hv/lib/string.h"
+#include "hv/vm/pc_priv.h"
 
 /* ---- Power ---- */
 
@@ -526,7 +115,7 @@ static int add_window(struct vm *vm, struct bus *bus, uint64_t base, uint64_t si
 	w->state = w->model->state;
 	w->vm = vm;
 	w->shift = shift;
-	return bus_add(bus, &(struct bus_range){base, size, window_read, window_write, w,
+	return bus_add(bus, &(struct bus_range){base, size, pc_window_read, pc_window_write, w,
 				    pc->shared ? &w->model->lock : NULL});
 }
 
@@ -580,25 +169,25 @@ static int add_ranges(struct vm *vm)
 static void init_models(struct vm *vm, const struct vm_params *params)
 {
 	struct pc *pc = vm->pc;
-	const struct uart16550_env uart = {console_tx, vm};
+	const struct uart16550_env uart = {pc_console_tx, vm};
 	const struct pm_env pm = {guest_sleep, vm};
-	const struct hpet_env hpet = {hpet_wire, vm};
+	const struct hpet_env hpet = {pc_irq_hpet, vm};
 	const struct i8042_env i8042 = {guest_reset, vm};
 	const struct reset_env reset = {guest_reset, vm};
 	const struct pci_config pci = {ACPI_ECAM_BASE, ACPI_PM_BASE};
 	const uint64_t low = MIN(params->memory, GIB(2));
 	const struct cmos_config cmos = {params->unix_time, low, params->memory - low};
 
-	uart16550_init(&pc->uart, &uart, (struct irq_line){irq_wire, vm, 4});
-	pic8259_init(&pc->pic, (struct irq_line){pic_output, vm, 0});
-	pit8254_init(&pc->pit, (struct irq_line){legacy_irq_wire, vm, 0});
-	cmos_init(&pc->cmos, &cmos, (struct irq_line){legacy_irq_wire, vm, 8}, 0);
-	pm_init(&pc->pm, &pm, (struct irq_line){irq_wire, vm, ACPI_SCI_IRQ}, true);
+	uart16550_init(&pc->uart, &uart, (struct irq_line){pc_irq_isa, vm, 4});
+	pic8259_init(&pc->pic, (struct irq_line){pc_irq_pic_output, vm, 0});
+	pit8254_init(&pc->pit, (struct irq_line){pc_irq_legacy, vm, 0});
+	cmos_init(&pc->cmos, &cmos, (struct irq_line){pc_irq_legacy, vm, 8}, 0);
+	pm_init(&pc->pm, &pm, (struct irq_line){pc_irq_isa, vm, ACPI_SCI_IRQ}, true);
 	hpet_init(&pc->hpet, &hpet, 0);
-	i8042_init(&pc->i8042, &i8042, (struct irq_line){irq_wire, vm, 1});
+	i8042_init(&pc->i8042, &i8042, (struct irq_line){pc_irq_isa, vm, 1});
 	reset_init(&pc->reset, &reset);
 	pci_init(&pc->pci, &pci);
-	ioapic_init(&pc->ioapic, ioapic_deliver, vm);
+	ioapic_init(&pc->ioapic, pc_irq_ioapic_deliver, vm);
 }
 
 unsigned pc_frames(void)
@@ -615,15 +204,15 @@ int pc_create(struct vm *vm, void *storage, const struct vm_params *params)
 	vm->pc = pc;
 	pc->shared = params->cpu_count > 1;
 	pc->stalled_since = NS_NEVER;
-	timer_init(&pc->console_timer, console_fire);
+	timer_init(&pc->console_timer, pc_console_fire);
 	for (unsigned i = 0; i < MODEL_COUNT; i++) {
 		struct model *m = &pc->model[i];
 
-		m->ops = &model_ops[i];
+		m->ops = &pc_model_ops[i];
 		m->state = state[i];
 		m->vm = vm;
 		m->armed = NS_NEVER;
-		timer_init(&m->timer, model_fire);
+		timer_init(&m->timer, pc_model_fire);
 	}
 	init_models(vm, params);
 	return add_ranges(vm);
