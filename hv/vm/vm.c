@@ -227,10 +227,12 @@ static int build(struct vm *vm, const struct vm_params *p, const struct virt_ops
 	if (status != OK)
 		return status;
 	status = pc_create(vm, pc, p);
-	if (status != OK) {
+	if (status == E_BUSY || status == E_INVAL) {
 		fmt_string(error, VM_TEXT_MAX, "exit_port 0x%x belongs to a device", p->exit_port);
-		return status;
+		return E_INVAL; /* not the E_BUSY that means: try again */
 	}
+	if (status != OK)
+		return status;
 	bus_seal(&vm->ports);
 	bus_seal(&vm->mmio);
 	status = create_cpus(vm, p, ops);
