@@ -454,30 +454,41 @@ void cmos_reset(struct cmos *c, ns_t now)
 	update_irq(c);
 }
 
+static uint8_t read_byte(struct cmos *c, unsigned offset, ns_t now)
+{
+	switch (offset) {
+	case 0: return c->index;
+	case 1: return read_data(c, now);
+	case 2: return c->upper_index;
+	case 3: return c->upper[c->upper_index & INDEX_MASK];
+	default: return 0xff;
+	}
+}
+
+static void write_byte(struct cmos *c, unsigned offset, uint8_t value, ns_t now)
+{
+	switch (offset) {
+	case 0: c->index = value; break;
+	case 1: write_data(c, value, now); break;
+	case 2: c->upper_index = value; break;
+	case 3: c->upper[c->upper_index & INDEX_MASK] = value; break;
+	default: break;
+	}
+}
+
 uint32_t cmos_read(struct cmos *c, unsigned offset, unsigned size, ns_t now)
 {
 	uint32_t value = 0;
 
-	for (unsigned i = 0; i < size && i < sizeof(value); i++) {
-		uint8_t byte = 0xff;
-
-		if (offset + i == 0)
-			byte = c->index;
-		else if (offset + i == 1)
-			byte = read_data(c, now);
-		value |= (uint32_t)byte << (8 * i);
-	}
+	for (unsigned i = 0; i < size && i < sizeof(value); i++)
+		value |= (uint32_t)read_byte(c, offset + i, now) << (8 * i);
 	return value;
 }
 
 void cmos_write(struct cmos *c, unsigned offset, unsigned size, uint32_t value, ns_t now)
 {
-	for (unsigned i = 0; i < size && i < sizeof(value); i++) {
-		if (offset + i == 0)
-			c->index = value >> (8 * i);
-		else if (offset + i == 1)
-			write_data(c, value >> (8 * i), now);
-	}
+	for (unsigned i = 0; i < size && i < sizeof(value); i++)
+		write_byte(c, offset + i, value >> (8 * i), now);
 }
 
 /* When the divider reaches a clock value. */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * MC146818 real-time clock with 128 bytes of CMOS RAM, index at offset 0 (port 70h), data at offset
- * 1 (71h). Time is computed from `now` when it is looked at. Knows no host clock. Serialised by its
- * owner.
+ * 1 (71h), and the ICH's second bank of 128 bytes of RAM at offsets 2 and 3. Time is computed from
+ * `now` when it is looked at. Knows no host clock. Serialised by its owner.
  */
 #ifndef DRIVERS_VIRT_CMOS_H
 #define DRIVERS_VIRT_CMOS_H
 
 #include "drivers/virt/model.h"
 
-#define CMOS_REGS     2
-#define CMOS_RAM_SIZE 128
+#define CMOS_REGS     4
+#define CMOS_RAM_SIZE 128 /* of each bank */
 
 #define CMOS_CENTURY 0x32 /* the FADT's century index */
 
@@ -23,6 +23,7 @@ struct cmos_config {
 struct cmos {
 	struct irq_line irq;
 	uint8_t index; /* as written, with the NMI mask in bit 7 */
+	uint8_t upper_index, upper[CMOS_RAM_SIZE];
 	uint8_t ram
 		/* registers A, B and alarms live here; time only while not running */
 		[CMOS_RAM_SIZE];

@@ -120,8 +120,18 @@ static void test_contents(void **state)
 	assert_int_equal(rd(&f, 0x2e) << 8 | rd(&f, 0x2f), sum);
 	/* the NMI mask is kept with the index; a word access is index and data */
 	cmos_write(&f.cmos, 0, 2, 0x7780 | 0x40, 0);
-	assert_int_equal(cmos_read(&f.cmos, 0, 4, 0), 0xffff77c0);
+	assert_int_equal(cmos_read(&f.cmos, 0, 2, 0), 0x77c0);
 	assert_int_equal(rd(&f, 0x40), 0x77);
+	/* the second bank has an index of its own and is RAM only */
+	assert_int_equal(cmos_read(&f.cmos, 2, 2, 0), 0);
+	cmos_write(&f.cmos, 2, 2, 0x5a0c, 0);
+	cmos_write(&f.cmos, 2, 2, 0xa5ff, 0);
+	cmos_write(&f.cmos, 2, 1, 0x0c, 0);
+	assert_int_equal(cmos_read(&f.cmos, 3, 1, 0), 0x5a);
+	cmos_write(&f.cmos, 2, 1, 0x7f, 0);
+	assert_int_equal(cmos_read(&f.cmos, 3, 2, 0), 0xffa5);
+	assert_int_equal(rd(&f, 0x7f), 0x55);
+	assert_int_equal(cmos_read(&f.cmos, 2, 1, 0), 0x7f);
 }
 
 static void test_read_time(void **state)
