@@ -95,6 +95,22 @@ void framebuffer_write(const char *bytes, unsigned count)
 	waits = mapped;
 }
 
+void framebuffer_view(bool on)
+{
+	if (is_taken())
+		return;
+	screen_view(&screen, on);
+	waits = mapped;
+}
+
+void framebuffer_view_row(unsigned row, const char *chars, unsigned count)
+{
+	if (is_taken())
+		return;
+	screen_view_row(&screen, row, chars, count);
+	waits = mapped;
+}
+
 unsigned framebuffer_columns(void)
 {
 	return mapped ? screen.columns : 0;

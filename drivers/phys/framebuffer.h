@@ -28,6 +28,9 @@ int framebuffer_map(void) MUST_CHECK;
 
 /* Takes all of it and draws nothing. */
 void framebuffer_write(const char *bytes, unsigned count);
+/* Somebody else's screen instead of the text: hv/io/screen.h, screen_view(). */
+void framebuffer_view(bool on);
+void framebuffer_view_row(unsigned row, const char *chars, unsigned count);
 /* Draw at most so many of the characters that changed. */
 void framebuffer_draw(unsigned characters);
 /* There is something to draw. */

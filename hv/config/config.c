@@ -284,6 +284,7 @@ static const struct key guest_keys[] = {
 	{"restart", TOML_STRING, false, read_choice, GUEST(restart), restarts},
 	{"after", TOML_STRING, false, read_string, GUEST(after), NULL},
 	{"exit_port", TOML_INTEGER, false, read_port, GUEST(exit_port), NULL},
+	{"debug_mmio", TOML_BOOLEAN, false, read_boolean, GUEST(debug_mmio), NULL},
 	{.name = NULL},
 };
 

@@ -73,7 +73,8 @@ struct config_guest {
 	struct config_number memory; /* bytes */
 	enum config_restart restart;
 	struct config_number exit_port; /* I/O port 1..0xffff; 0: none */
-	bool bad;                       /* a mistake was found while reading */
+	bool debug_mmio;
+	bool bad; /* a mistake was found while reading */
 };
 
 /* Some 300 KiB: keep it static. Points into itself: never copied by value. */

@@ -8,6 +8,7 @@
 #include "hv/core/log.h"
 #include "hv/core/machine.h"
 #include "hv/core/measure.h"
+#include "hv/core/view.h"
 #include "hv/lib/fmt.h"
 #include "hv/lib/string.h"
 #include "hv/mm/memory.h"
@@ -143,6 +144,7 @@ static void set_params(struct guest *g)
 		p->cpus[i] = c->cpus.cpu[i].number;
 	p->memory = c->memory.value;
 	p->exit_port = (uint16_t)c->exit_port.value;
+	p->debug_mmio = c->debug_mmio;
 	p->cmdline = config_guest_cmdline(&config, c);
 	p->console_out = &g->out;
 	p->console_in = &g->in;
@@ -318,6 +320,8 @@ static void end_run(struct guest *g, ns_t now)
 
 	if (vm) {
 		g->stop = vm->stop;
+		if (failed(g))
+			view_print(g, NULL);
 		g->vm = NULL;
 		vm_destroy(vm);
 	} else if (g->stop.kind == STOP_NONE) {
@@ -484,6 +488,16 @@ void guests_kill(struct guest *g)
 		break;
 	default: log_line("%s is not running", g->name); break;
 	}
+}
+
+void guests_power_button(struct guest *g)
+{
+	if (state_of(g) != GUEST_RUNNING) {
+		log_line("%s is not running", g->name);
+		return;
+	}
+	log_line("%s: power button pressed", g->name);
+	vm_cpu_post(g->vm->cpu[0], POST_POWER);
 }
 
 void guests_restart(struct guest *g)

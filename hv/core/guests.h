@@ -62,6 +62,7 @@ bool guests_waiting_for_memory(void);
 void guests_list(void);
 void guests_kill(struct guest *g);
 void guests_restart(struct guest *g);
+void guests_power_button(struct guest *g);
 
 /* On each of the guest's CPUs: build it, or wait until it is built, and run it to its end. */
 void guests_run(struct guest *g);

@@ -12,6 +12,7 @@
 #include "hv/core/guests.h"
 #include "hv/core/log.h"
 #include "hv/core/machine.h"
+#include "hv/core/view.h"
 #include "hv/io/console.h"
 #include "hv/mm/memory.h"
 
@@ -90,8 +91,10 @@ static void act(const struct console_action *action)
 			vm_cpu_post(g->vm->cpu[0], POST_CONSOLE);
 		break;
 	case CONSOLE_NEXT:
-		if (g)
+		if (g) {
 			log_line("focus: %s", g->name);
+			view_follow(g);
+		}
 		break;
 	case CONSOLE_LIST: guests_list(); break;
 	case CONSOLE_KILL:
@@ -101,6 +104,14 @@ static void act(const struct console_action *action)
 	case CONSOLE_RESTART:
 		if (g)
 			guests_restart(g);
+		break;
+	case CONSOLE_POWER:
+		if (g)
+			guests_power_button(g);
+		break;
+	case CONSOLE_VIEW:
+		if (g)
+			view_toggle(g);
 		break;
 	case CONSOLE_PANIC: panic("asked for by the debug key");
 	case CONSOLE_HELP: log_line("%s", console_help()); break;
@@ -158,6 +169,7 @@ static void slice(void)
 
 	read_input();
 	guests_step(now);
+	view_step(now);
 	if (guests_all_stopped() && !all_stopped_said)
 		all_stopped();
 	all_stopped_said = guests_all_stopped();

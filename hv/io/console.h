@@ -64,13 +64,15 @@ enum console_kind {
 	CONSOLE_LIST,    /* show the guests */
 	CONSOLE_KILL,    /* source */
 	CONSOLE_RESTART, /* source */
+	CONSOLE_POWER,   /* press the power button of source */
+	CONSOLE_VIEW,    /* show the screen of source, or stop showing it */
 	CONSOLE_PANIC,   /* debug: panic now */
 	CONSOLE_HELP,    /* show console_help() */
 };
 
 struct console_action {
 	enum console_kind kind;
-	unsigned source; /* SEND, NEXT, KILL, RESTART */
+	unsigned source; /* SEND, NEXT, KILL, RESTART, POWER, VIEW */
 	uint8_t byte;    /* SEND */
 };
 

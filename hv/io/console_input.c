@@ -17,13 +17,15 @@ static const struct key {
 	{'p', CONSOLE_LIST, false},
 	{'k', CONSOLE_KILL, true},
 	{'r', CONSOLE_RESTART, true},
+	{'o', CONSOLE_POWER, true},
+	{'v', CONSOLE_VIEW, true},
 	{'D', CONSOLE_PANIC, false},
 };
 
 const char *console_help(void)
 {
-	return "after Ctrl-]: n next guest, p list guests, k kill, r restart, D panic (debug), "
-	       "Ctrl-] sends Ctrl-]";
+	return "after Ctrl-]: n next guest, p list guests, k kill, r restart, o power button, "
+	       "v its screen, D panic (debug), Ctrl-] sends Ctrl-]";
 }
 
 static unsigned next_guest(const struct console *c)

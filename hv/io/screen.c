@@ -14,6 +14,7 @@ const uint32_t screen_palette[SCREEN_PENS] = {0x000000, 0xd04848, 0x48b048, 0xc8
 
 #define SCALE_MAX 8u
 #define SIDE_MAX  32768u /* pixels; no screen is larger */
+#define VIEW_PEN  7u
 
 /* ---- Geometry ---- */
 
@@ -39,9 +40,11 @@ int screen_init(struct screen *s, const struct screen_surface *to)
 		return E_RANGE;
 	scale = MIN(columns / SCREEN_COLUMNS_GOOD, rows / SCREEN_ROWS_GOOD);
 	scale = MIN(MAX(scale, 1u), SCALE_MAX);
-	for (unsigned row = 0; row < SCREEN_ROWS_MAX; row++) {
-		for (unsigned column = 0; column < SCREEN_COLUMNS_MAX; column++)
+	for (unsigned column = 0; column < SCREEN_COLUMNS_MAX; column++) {
+		for (unsigned row = 0; row < SCREEN_ROWS_MAX; row++)
 			s->wanted[row][column] = SCREEN_BLANK;
+		for (unsigned row = 0; row <= SCREEN_VIEW_ROWS; row++)
+			s->view[row][column] = SCREEN_BLANK;
 	}
 	s->to = *to;
 	s->scale = scale;
@@ -57,6 +60,37 @@ void screen_move(struct screen *s, volatile uint32_t *pixels)
 	s->to.pixels = pixels;
 	memset(s->shown, 0xff, sizeof(s->shown)); /* SCREEN_UNKNOWN */
 	memset(s->changed, true, sizeof(s->changed));
+}
+
+/* ---- View ---- */
+
+void screen_view(struct screen *s, bool on)
+{
+	s->viewing = on;
+	memset(s->changed, true, sizeof(s->changed));
+}
+
+void screen_view_row(struct screen *s, unsigned row, const char *chars, unsigned count)
+{
+	uint16_t *to;
+
+	if (row >= SCREEN_VIEW_ROWS)
+		return;
+	to = s->view[row];
+	for (unsigned column = 0; column < SCREEN_VIEW_COLUMNS; column++) {
+		uint8_t c = column < count ? (uint8_t)chars[column] : ' ';
+
+		to[column] = c == ' ' ? SCREEN_BLANK : (uint16_t)(VIEW_PEN << 8 | c);
+	}
+	s->changed[row] = true;
+}
+
+/* What row `row` of the screen shall show. */
+static const uint16_t *wanted_row(struct screen *s, unsigned row)
+{
+	if (s->viewing)
+		return s->view[MIN(row, SCREEN_VIEW_ROWS)];
+	return screen_row(s, row);
 }
 
 /* ---- Pixels ---- */
@@ -112,7 +146,7 @@ static void draw_line(const struct screen *s, const uint16_t *cells, unsigned co
 
 static void draw_run(struct screen *s, unsigned row, unsigned column, unsigned count)
 {
-	const uint16_t *cells = screen_row(s, row) + column;
+	const uint16_t *cells = wanted_row(s, row) + column;
 	unsigned height = FONT_HEIGHT * s->scale;
 
 	for (unsigned y = 0; y < height; y++)
@@ -125,7 +159,7 @@ static void draw_run(struct screen *s, unsigned row, unsigned column, unsigned c
 /* Draw what of a row has changed; returns how much of the budget is left. */
 static unsigned draw_row(struct screen *s, unsigned row, unsigned budget)
 {
-	const uint16_t *wanted = screen_row(s, row), *shown = s->shown[row];
+	const uint16_t *wanted = wanted_row(s, row), *shown = s->shown[row];
 
 	for (unsigned column = 0, count; column < s->columns; column += MAX(count, 1u)) {
 		for (count = 0; column + count < s->columns; count++) {

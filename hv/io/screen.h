@@ -25,6 +25,10 @@
 
 #define SCREEN_PARAMETERS 8u
 
+/* A view: somebody else's 25 rows below a title, instead of the console's text. */
+#define SCREEN_VIEW_ROWS    26u
+#define SCREEN_VIEW_COLUMNS 80u
+
 /* Where the pixels are: 32 bits each, blue or red in the lowest byte, the highest unused. */
 struct screen_surface {
 	volatile uint32_t *pixels; /* written only; NULL: cannot be reached yet */
@@ -62,6 +66,9 @@ struct screen {
 	/* Character in the low byte, colour in the high one. */
 	uint16_t wanted[SCREEN_ROWS_MAX][SCREEN_COLUMNS_MAX];
 	uint16_t shown[SCREEN_ROWS_MAX][SCREEN_COLUMNS_MAX];
+
+	bool viewing;
+	uint16_t view[SCREEN_VIEW_ROWS + 1][SCREEN_COLUMNS_MAX]; /* the last row is always blank */
 };
 
 #define SCREEN_BLANK   ((uint16_t)' ')
@@ -77,6 +84,13 @@ int screen_init(struct screen *s, const struct screen_surface *to) MUST_CHECK;
 void screen_move(struct screen *s, volatile uint32_t *pixels);
 
 void screen_put(struct screen *s, const char *text, size_t size);
+
+/*
+ * From now on the view is drawn, or the text again. Text that comes meanwhile is kept as always.
+ */
+void screen_view(struct screen *s, bool on);
+/* A row of the view: its first characters, the rest is blank. Rows beyond it are ignored. */
+void screen_view_row(struct screen *s, unsigned row, const char *chars, unsigned count);
 
 /* Draw at most `cells` cells of those that changed; true: there are more. */
 bool screen_draw(struct screen *s, unsigned cells);

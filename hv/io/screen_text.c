@@ -224,7 +224,7 @@ void screen_recover(struct screen *s)
 	s->top %= s->rows;
 	s->row %= s->rows;
 	s->next = 0;
-	s->last = s->bold = false;
+	s->last = s->bold = s->viewing = false;
 	s->color = COLOR_DEFAULT;
 	memset(&s->parser, 0, sizeof(s->parser));
 	if (s->column || screen_row(s, s->row)[0] != SCREEN_BLANK)

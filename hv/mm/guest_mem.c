@@ -8,7 +8,8 @@
 
 #define LOW_RAM_MAX GIB(2)
 #define HIGH_BASE   GIB(4)
-#define HOLE_BASE   0xa0000ull /* the VGA window: never RAM */
+#define HOLE_BASE   0xa0000ull /* the VGA window: RAM only where its text is */
+#define TEXT_BASE   0xb8000ull
 #define HOLE_END    0xc0000ull
 
 static const struct guest_region *region_of(const struct guest_mem *mem, gpa_t gpa)
@@ -137,7 +138,9 @@ void guest_mem_layout_pc(struct guest_mem *mem, uint64_t ram_size)
 	mem->region_count = 0;
 	mem->ram_size = ram_size;
 	add_region(mem, 0, MIN(low, HOLE_BASE), 0);
-	if (low > HOLE_END)
+	if (low > HOLE_END) {
+		add_region(mem, TEXT_BASE, HOLE_END - TEXT_BASE, TEXT_BASE);
 		add_region(mem, HOLE_END, low - HOLE_END, HOLE_END);
+	}
 	add_region(mem, HIGH_BASE, ram_size - low, LOW_RAM_MAX);
 }

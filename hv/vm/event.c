@@ -98,6 +98,8 @@ static void take_posts(struct vm_cpu *c)
 		c->extint_pending = pc_pic_pending(c->vm);
 	if (posts & POST_CONSOLE)
 		pc_console_poll(c->vm);
+	if (posts & POST_POWER)
+		pc_power_button(c->vm);
 	if (posts & POST_TIMERS)
 		pc_timers_rearm(c->vm);
 	if (posts & POST_FLUSH)

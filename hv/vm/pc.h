@@ -22,6 +22,18 @@ void pc_eoi(struct vm *vm, uint8_t vector);
 /* Some model's deadline has changed on another CPU. On the CPU of vCPU 0. */
 void pc_timers_rearm(struct vm *vm);
 
+#define PC_SCREEN_COLUMNS 80u
+#define PC_SCREEN_ROWS    25u
+
+/*
+ * A row of the guest's text screen, printable ASCII without an end; false: it is blank. Any CPU
+ * while the VM exists: what the guest changes meanwhile may be seen half.
+ */
+bool pc_screen_row(const struct vm *vm, unsigned row, char chars[PC_SCREEN_COLUMNS]);
+
+/* Somebody presses the guest's power button. On the CPU of vCPU 0. */
+void pc_power_button(struct vm *vm);
+
 /* Bytes wait in console_in, or console_out has room again. On the CPU of vCPU 0. */
 void pc_console_poll(struct vm *vm);
 

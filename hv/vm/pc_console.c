@@ -43,6 +43,16 @@ bool pc_console_tx(void *ctx, uint8_t byte)
 	return true;
 }
 
+void pc_console_debug(struct vm *vm, uint8_t byte)
+{
+	struct spinlock *lock = &vm->pc->model[MODEL_UART].lock;
+
+	spin_lock(lock);
+	if (!ring_put(vm->console_out, byte))
+		__atomic_add_fetch(vm->console_dropped, 1, __ATOMIC_RELAXED);
+	spin_unlock(lock);
+}
+
 void pc_console_poll(struct vm *vm)
 {
 	struct model *m = &vm->pc->model[MODEL_UART];

@@ -27,6 +27,16 @@ void pc_irq_isa(void *ctx, unsigned irq, bool level)
 	ioapic_pin(pc, irq == 0 ? 2 : irq, level);
 }
 
+void pc_irq_gsi(void *ctx, unsigned gsi, bool level)
+{
+	struct vm *vm = ctx;
+
+	if (gsi < PIC8259_PINS)
+		pc_irq_isa(vm, gsi, level);
+	else
+		ioapic_pin(vm->pc, gsi, level);
+}
+
 /* The PIT's IRQ 0 and the RTC's IRQ 8 are cut off while the HPET replaces them. */
 void pc_irq_legacy(void *ctx, unsigned pin, bool level)
 {

@@ -45,6 +45,7 @@ MODEL_ACCESS(cmos)
 MODEL_ACCESS(i8042)
 MODEL_ACCESS(reset)
 MODEL_ACCESS(pci)
+MODEL_ACCESS(vga)
 MODEL_TIMED(uart16550)
 MODEL_TIMED(pit8254)
 MODEL_TIMED(cmos)
@@ -89,6 +90,17 @@ static void ioapic_access_write(void *m, uint64_t offset, unsigned size, uint64_
 	ioapic_mmio_write(m, (uint32_t)offset, size, value);
 }
 
+static uint64_t debug_mmio_access_read(void *m, uint64_t offset, unsigned size, ns_t now)
+{
+	return debug_mmio_read(m, (unsigned)offset, size, now);
+}
+
+static void debug_mmio_access_write(
+	void *m, uint64_t offset, unsigned size, uint64_t value, ns_t now)
+{
+	debug_mmio_write(m, (unsigned)offset, size, value, now);
+}
+
 const struct model_ops pc_model_ops[MODEL_COUNT] = {
 	[MODEL_UART] = OPS_TIMED(uart16550),
 	[MODEL_PIC] = OPS(pic8259),
@@ -100,6 +112,8 @@ const struct model_ops pc_model_ops[MODEL_COUNT] = {
 	[MODEL_RESET] = OPS(reset),
 	[MODEL_PCI] = OPS(pci),
 	[MODEL_IOAPIC] = OPS(ioapic),
+	[MODEL_VGA] = OPS(vga),
+	[MODEL_DEBUG_MMIO] = OPS(debug_mmio),
 };
 
 /*

@@ -7,6 +7,7 @@
 #define HV_VM_PC_PRIV_H
 
 #include "drivers/virt/cmos.h"
+#include "drivers/virt/debug_mmio.h"
 #include "drivers/virt/hpet.h"
 #include "drivers/virt/i8042.h"
 #include "drivers/virt/ioapic.h"
@@ -16,6 +17,7 @@
 #include "drivers/virt/pm.h"
 #include "drivers/virt/reset.h"
 #include "drivers/virt/uart16550.h"
+#include "drivers/virt/vga.h"
 #include "hv/vm/pc.h"
 
 enum model_index {
@@ -29,6 +31,8 @@ enum model_index {
 	MODEL_RESET,
 	MODEL_PCI,
 	MODEL_IOAPIC,
+	MODEL_VGA,
+	MODEL_DEBUG_MMIO,
 	MODEL_COUNT
 };
 
@@ -73,6 +77,8 @@ struct pc {
 	struct reset reset;
 	struct pci pci;
 	struct ioapic ioapic;
+	struct vga vga;
+	struct debug_mmio debug_mmio;
 	bool pic_output;
 	uint32_t stalled_tail;
 	ns_t stalled_since; /* console ring full, NS_NEVER: not */
@@ -105,6 +111,8 @@ static inline void pc_model_rearm(struct model *m)
 
 /* pc_irq.c: what the models' outputs are connected to; ctx is the struct vm */
 void pc_irq_isa(void *ctx, unsigned pin, bool level);
+/* Any pin of the IOAPIC; the first 16 are ISA interrupts. */
+void pc_irq_gsi(void *ctx, unsigned gsi, bool level);
 void pc_irq_legacy(void *ctx, unsigned pin, bool level);
 void pc_irq_hpet(void *ctx, unsigned gsi, bool level);
 void pc_irq_pic_output(void *ctx, unsigned pin, bool level);
@@ -112,6 +120,8 @@ void pc_irq_ioapic_deliver(void *ctx, const struct ioapic_msg *msg);
 
 /* pc_console.c: the UART's line to the console rings */
 bool pc_console_tx(void *ctx, uint8_t byte);
+/* A byte beside the UART, never waiting: lost if the ring is full. Takes the UART's lock. */
+void pc_console_debug(struct vm *vm, uint8_t byte);
 void pc_console_fire(struct timer *t, uint64_t now);
 
 #endif

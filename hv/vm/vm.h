@@ -65,6 +65,7 @@ struct vm_params {
 	uint16_t cpus[VM_CPUS_MAX]; /* physical CPUs */
 	uint64_t memory;            /* bytes */
 	uint16_t exit_port;         /* 0: none */
+	bool debug_mmio;            /* with the test device */
 	uint64_t unix_time;         /* for its clock */
 	const void *kernel, *initrd;
 	uint64_t kernel_size, initrd_size;
@@ -92,6 +93,7 @@ struct vm_stop {
 #define POST_EXTINT     0x20u /* an interrupt of the PIC that the IOAPIC passes on */
 #define POST_TIMERS     0x40u /* vCPU 0: a device model has an earlier deadline */
 #define POST_FLUSH      0x80u /* the stage-2 tables have changed */
+#define POST_POWER      0x100u /* vCPU 0: the power button */
 #define POST_SIPI_SHIFT 24
 #define POST_SIPI_BITS  (POST_SIPI | 0xffu << POST_SIPI_SHIFT)
 

@@ -10,6 +10,7 @@
 
 struct vm_world vmw;
 const struct virt_ops *vm_world_ops = &vmx_ops;
+struct vm_world_config vm_world_config;
 
 static void poll(void)
 {
@@ -54,6 +55,7 @@ void vm_world_machine(void)
 	const char *reason = "";
 
 	memset(&vmw, 0, sizeof(vmw));
+	vm_world_config = (struct vm_world_config){.exit_port = 0xf4};
 	memset(&vmx_config, 0, sizeof(vmx_config));
 	memset(&svm_config, 0, sizeof(svm_config));
 	fake_reset();
@@ -105,11 +107,13 @@ int vm_world_create(unsigned cpus)
 		.vpid = 1,
 		.cpu_count = cpus,
 		.memory = VM_WORLD_MEMORY,
-		.exit_port = 0xf4,
+		.exit_port = vm_world_config.exit_port,
+		.debug_mmio = vm_world_config.debug_mmio,
 		.unix_time = 1700000000,
 		.cmdline = "",
 		.console_out = &vmw.console_out,
-		.console_in = &vmw.console_in};
+		.console_in = &vmw.console_in,
+		.console_dropped = &vmw.dropped};
 	int status;
 
 	p.kernel = payload(&p.kernel_size);

@@ -22,6 +22,7 @@ struct vm_world {
 	char error[VM_TEXT_MAX];
 	unsigned kicks[FAKE_CPUS];
 	unsigned polls, idles, said;
+	uint64_t dropped; /* bytes for the console */
 	unsigned timers_armed;
 	/*
 	 * What happens while the CPU is idle; NULL: the test fails, as the guest would sleep for
@@ -34,6 +35,11 @@ struct vm_world {
 extern struct vm_world vmw;
 /* VT-x, unless a test chooses AMD-V before vm_world_machine(). */
 extern const struct virt_ops *vm_world_ops;
+/* Config keys of the guest that vm_world_create() makes; vm_world_machine() resets them. */
+extern struct vm_world_config {
+	uint16_t exit_port;
+	bool debug_mmio;
+} vm_world_config;
 
 /*
  * A guest with `cpus` vCPUs, each loaded on its CPU, in 64-bit mode at VM_WORLD_ENTRY. CPU 0 is

@@ -41,6 +41,7 @@ static void everything_given(void **state)
 			       "restart = \"on-failure\"\n"
 			       "after = \"0\"\n"
 			       "exit_port = 0xf4\n"
+			       "debug_mmio = true\n"
 			       "[guest.0]\n"
 			       "image = \"debian-12\"\n"
 			       "cpus = [1]\n"
@@ -74,6 +75,7 @@ static void everything_given(void **state)
 	assert_true(g->memory.value == GIB(3));
 	assert_int_equal(g->restart, CONFIG_RESTART_ON_FAILURE);
 	assert_int_equal(g->exit_port.value, 0xf4);
+	assert_true(g->debug_mmio);
 	assert_false(g->bad);
 	assert_string_equal(config_guest_cmdline(&config, g), "quiet");
 	assert_ptr_equal(config_guest_image(&config, g), &config.images[0]);
@@ -108,6 +110,7 @@ static void defaults(void **state)
 	assert_int_equal(config.guests[0].after_index, -1);
 	assert_null(config.guests[0].after.text);
 	assert_int_equal(config.guests[0].exit_port.value, 0);
+	assert_false(config.guests[0].debug_mmio);
 	assert_string_equal(config_guest_cmdline(&config, &config.guests[0]), "");
 	assert_int_equal(config.guests[1].image_index, -1);
 	assert_null(config_guest_image(&config, &config.guests[1]));

@@ -56,18 +56,19 @@ static void layout_has_the_vga_hole_and_the_pci_hole(void **state)
 	(void)state;
 	guest_mem_layout_pc(&m, GIB(5) + 123);
 	assert_int_equal(m.ram_size, GIB(5));
-	assert_int_equal(m.region_count, 3);
+	assert_int_equal(m.region_count, 4);
 	region_is(&m, 0, 0, 0xa0000, 0);
-	region_is(&m, 1, 0xc0000, GIB(2), 0xc0000);
-	region_is(&m, 2, GIB(4), GIB(7), GIB(2));
+	region_is(&m, 1, 0xb8000, 0xc0000, 0xb8000); /* its text memory */
+	region_is(&m, 2, 0xc0000, GIB(2), 0xc0000);
+	region_is(&m, 3, GIB(4), GIB(7), GIB(2));
 
 	guest_mem_layout_pc(&m, GIB(2));
-	assert_int_equal(m.region_count, 2);
-	region_is(&m, 1, 0xc0000, GIB(2), 0xc0000);
+	assert_int_equal(m.region_count, 3);
+	region_is(&m, 2, 0xc0000, GIB(2), 0xc0000);
 
 	guest_mem_layout_pc(&m, GIB(2) + PAGE_SIZE);
-	assert_int_equal(m.region_count, 3);
-	region_is(&m, 2, GIB(4), GIB(4) + PAGE_SIZE, GIB(2));
+	assert_int_equal(m.region_count, 4);
+	region_is(&m, 3, GIB(4), GIB(4) + PAGE_SIZE, GIB(2));
 }
 
 static void layout_of_tiny_guests(void **state)
@@ -100,7 +101,10 @@ static void map_gives_the_right_byte_and_what_is_left(void **state)
 	assert_null(guest_mem_map(&f->mem, 0x9fff8, 9, NULL));     /* runs into the hole */
 	assert_null(guest_mem_map(&f->mem, 0xa0000, 1, &left));
 	assert_int_equal(left, 0);
-	assert_null(guest_mem_map(&f->mem, 0xbffff, 1, NULL));
+	assert_null(guest_mem_map(&f->mem, 0xb7fff, 1, NULL));
+	assert_null(guest_mem_map(&f->mem, 0xb7fff, 2, NULL));
+	assert_ptr_equal(guest_mem_map(&f->mem, 0xb8000, 1, &left), (char *)f->chunk[0] + 0xb8000);
+	assert_int_equal(left, 0x8000);
 	assert_null(guest_mem_map(&f->mem, RAM, 0, NULL));
 	assert_null(guest_mem_map(&f->mem, RAM - 1, 2, NULL));
 	assert_null(guest_mem_map(&f->mem, UINT64_MAX, 1, NULL));

@@ -158,6 +158,38 @@ static void test_fair(void **state)
 }
 
 /* The pixels are somewhere else now, and show something else. */
+/* The view covers the text, which goes on below it, until it ends; a panic ends it. */
+static void test_view(void **state)
+{
+	(void)state;
+	start();
+	put("text");
+	assert_drawn(SCREEN_POISON);
+	screen_view_row(&screen, 0, "title", 5);
+	screen_view_row(&screen, 2, "third row and much more than fits", 33);
+	screen_view_row(&screen, SCREEN_VIEW_ROWS, "nothing", 7);
+	screen_view(&screen, true);
+	put("\nmore");
+	while (screen_draw(&screen, 3))
+		;
+	assert_int_equal((char)screen.shown[0][0], 't');
+	assert_int_equal((char)screen.shown[0][1], 'i');
+	assert_int_equal(screen.shown[1][0], SCREEN_BLANK);
+	assert_int_equal((char)screen.shown[2][19], 'm');
+	assert_int_equal(screen.shown[4][0], SCREEN_BLANK);
+	/* a shorter row wipes what was there */
+	screen_view_row(&screen, 2, "t", 1);
+	assert_false(screen_draw(&screen, MOST));
+	assert_int_equal(screen.shown[2][1], SCREEN_BLANK);
+	screen_view(&screen, false);
+	assert_drawn(SCREEN_POISON);
+	assert_string_equal(row_text(1), "more");
+	screen_view(&screen, true);
+	screen_recover(&screen);
+	put("PANIC");
+	assert_drawn(SCREEN_POISON);
+}
+
 static void test_move(void **state)
 {
 	struct screen_fake other;
@@ -279,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_only_changes),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_fair),
+		cmocka_unit_test(test_view),
 		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_never_read),
 		cmocka_unit_test(test_font),
