@@ -59,7 +59,6 @@ struct acpi_facs {
 
 #define FADT_ARCH_LEGACY_DEVICES BIT(0)
 #define FADT_ARCH_8042           BIT(1)
-#define FADT_ARCH_NO_VGA         BIT(2)
 
 #define FADT_WBINVD        BIT(0)
 #define FADT_PROC_C1       BIT(2)
@@ -308,7 +307,7 @@ static int add_fadt(struct acpi_build *b, gpa_t facs, gpa_t dsdt, gpa_t *gpa)
 		.p_lvl2_lat = FADT_NO_C2,
 		.p_lvl3_lat = FADT_NO_C3,
 		.century = ACPI_CMOS_CENTURY,
-		.iapc_boot_arch = FADT_ARCH_LEGACY_DEVICES | FADT_ARCH_8042 | FADT_ARCH_NO_VGA,
+		.iapc_boot_arch = FADT_ARCH_LEGACY_DEVICES | FADT_ARCH_8042,
 		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLP_BUTTON | FADT_NO_FIX_RTC |
 			 FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP,
 		.reset_reg = {GAS_IO, 8, 0, 1, ACPI_RESET_PORT},

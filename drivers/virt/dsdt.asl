@@ -29,6 +29,9 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "BULKHD", "BULKHEAD", 0x00000001)
                     0, 0x0000, 0x0CF7, 0, 0x0CF8)
                 WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
                     0, 0x0D00, 0xFFFF, 0, 0xF300)
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable,
+                    ReadWrite,
+                    0, 0x000B8000, 0x000BFFFF, 0, 0x00008000)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable,
                     ReadWrite,
                     0, 0xC0000000, 0xFEBFFFFF, 0, 0x3EC00000)
@@ -93,7 +96,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "BULKHD", "BULKHEAD", 0x00000001)
                     Name (_HID, EisaId ("PNP0B00"))
                     Name (_CRS, ResourceTemplate ()
                     {
-                        IO (Decode16, 0x0070, 0x0070, 1, 2)
+                        IO (Decode16, 0x0070, 0x0070, 1, 4)
                         IRQNoFlags () { 8 }
                     })
                 }
@@ -106,6 +109,18 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "BULKHD", "BULKHEAD", 0x00000001)
                         IO (Decode16, 0x0060, 0x0060, 1, 1)
                         IO (Decode16, 0x0064, 0x0064, 1, 1)
                         IRQNoFlags () { 1 }
+                    })
+                }
+
+                /* text modes only: no frame buffer */
+                Device (VGA)
+                {
+                    Name (_HID, EisaId ("PNP0900"))
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x03B0, 0x03B0, 1, 12)
+                        IO (Decode16, 0x03C0, 0x03C0, 1, 32)
+                        Memory32Fixed (ReadWrite, 0x000B8000, 0x00008000)
                     })
                 }
 
@@ -142,6 +157,10 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "BULKHD", "BULKHEAD", 0x00000001)
                 Memory32Fixed (ReadWrite, 0xB0000000, 0x10000000)
                 IO (Decode16, 0x0600, 0x0600, 1, 0x80)
                 IO (Decode16, 0x00B2, 0x00B2, 1, 2)
+                IO (Decode16, 0x0061, 0x0061, 1, 1)
+                IO (Decode16, 0x0080, 0x0080, 1, 1)
+                IO (Decode16, 0x0092, 0x0092, 1, 1)
+                IO (Decode16, 0x0402, 0x0402, 1, 1)
             })
         }
     }

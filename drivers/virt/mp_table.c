@@ -22,8 +22,7 @@ enum mp_int_type { MP_INT, MP_NMI, MP_SMI, MP_EXTINT };
 
 #define CPU_ENABLED   1u
 #define CPU_BSP       2u
-#define CPU_SIGNATURE 0x600u            /* family 6: the exact model is CPUID's to tell */
-#define CPU_FEATURES  (BIT(0) | BIT(9)) /* FPU and APIC */
+#define CPU_SIGNATURE 0xfffu /* MP 4.3.1 knows family, model and stepping, four bits each */
 
 struct mp_float {
 	char signature[4];
@@ -117,8 +116,8 @@ static void add_cpus(struct mp_build *b, struct mp_config *config)
 			.apic_id = (uint8_t)i,
 			.apic_version = MP_LAPIC_VER,
 			.flags = CPU_ENABLED | (i ? 0 : CPU_BSP),
-			.signature = CPU_SIGNATURE,
-			.features = CPU_FEATURES,
+			.signature = b->cpu_signature & CPU_SIGNATURE,
+			.features = b->cpu_features,
 		};
 
 		add(b, config, &cpu, sizeof(cpu));

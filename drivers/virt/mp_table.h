@@ -12,8 +12,9 @@
 #define MP_TABLE_SIZE 0x1800u /* always enough for buf */
 
 struct mp_build {
-	unsigned vcpu_count; /* 1 .. 254; APIC ids 0 .. n - 1 */
-	uint8_t *buf;        /* floating pointer first, the configuration table behind it */
+	unsigned vcpu_count;                  /* 1 .. 254; APIC ids 0 .. n - 1 */
+	uint32_t cpu_signature, cpu_features; /* CPUID leaf 1: EAX and EDX */
+	uint8_t *buf; /* floating pointer first, the configuration table behind it */
 	uint32_t size;
 	gpa_t base; /* where the guest sees buf: 16-byte aligned, in F0000h - FFFFFh */
 

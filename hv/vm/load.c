@@ -76,14 +76,21 @@ static int bda_write(const struct guest_mem *mem)
 	return OK;
 }
 
-int load_tables(const struct load_layout *l, const struct guest_mem *mem, unsigned vcpu_count)
+int load_tables(
+	const struct load_layout *l, const struct guest_mem *mem, const struct load_cpus *cpus)
 {
 	struct acpi_build acpi = {
-		.vcpu_count = vcpu_count, .base = l->acpi_base, .size = ACPI_TABLES_SIZE};
-	struct mp_build mp = {.vcpu_count = vcpu_count, .base = l->mp_table, .size = MP_TABLE_SIZE};
+		.vcpu_count = cpus->count, .base = l->acpi_base, .size = ACPI_TABLES_SIZE};
+	struct mp_build mp = {
+		.vcpu_count = cpus->count,
+		.cpu_signature = cpus->signature,
+		.cpu_features = cpus->features,
+		.base = l->mp_table,
+		.size = MP_TABLE_SIZE,
+	};
 	int err;
 
-	if (!vcpu_count || vcpu_count > LOAD_VCPUS_MAX)
+	if (!cpus->count || cpus->count > LOAD_VCPUS_MAX)
 		return E_INVAL;
 	acpi.buf = guest_mem_map(mem, acpi.base, acpi.size, NULL);
 	mp.buf = guest_mem_map(mem, mp.base, mp.size, NULL);

@@ -82,6 +82,12 @@ struct load_entry {
 	uint16_t gdt_limit;
 };
 
+/* What the guest's tables say of its CPUs. */
+struct load_cpus {
+	unsigned count;               /* 1 .. LOAD_VCPUS_MAX */
+	uint32_t signature, features; /* CPUID leaf 1: EAX and EDX */
+};
+
 struct load_result {
 	enum load_kind kind;
 	struct load_entry entry;
@@ -99,11 +105,11 @@ struct load_result {
 int load_layout_init(struct load_layout *layout, const struct guest_mem *mem) MUST_CHECK;
 
 /*
- * Write ACPI tables, MP table and BIOS data area for vcpu_count CPUs (1 .. LOAD_VCPUS_MAX, APIC ids
- * from 0) into RAM. E_INVAL: vcpu_count; E_RANGE: RAM is not where layout says.
+ * Write ACPI tables, MP table and BIOS data area for these CPUs (APIC ids from 0) into RAM.
+ * E_INVAL: their count; E_RANGE: RAM is not where layout says.
  */
 int load_tables(const struct load_layout *layout, const struct guest_mem *mem,
-	unsigned vcpu_count) MUST_CHECK;
+	const struct load_cpus *cpus) MUST_CHECK;
 
 /*
  * Recognise the kernel, check it and copy everything into RAM. On failure result->error says why;

@@ -195,10 +195,12 @@ static int load_image(struct vm *vm, const struct vm_params *p, char *error)
 		.vcpu_count = p->cpu_count,
 		.layout = &layout,
 	};
+	const struct cpuid_regs *leaf1 = cpuid_table_find(&vm->cpu[0]->cpuid, 1, 0);
+	const struct load_cpus cpus = {p->cpu_count, leaf1->eax, leaf1->edx};
 	int status = load_layout_init(&layout, &vm->mem);
 
 	if (status == OK)
-		status = load_tables(&layout, &vm->mem, p->cpu_count);
+		status = load_tables(&layout, &vm->mem, &cpus);
 	if (status == OK)
 		status = load_guest(&request, &vm->mem, &result);
 	if (result.error[0])

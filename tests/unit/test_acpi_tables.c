@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * ACPI and MP tables, read back as a kernel would: by following pointers and checking sums. Where
- * iasl is installed, every table must also disassemble without a warning.
- */
+/* ACPI and MP tables, read back as a kernel would: by following pointers and checking sums. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 #include "drivers/virt/acpi_tables.h"
 #include "drivers/virt/mp_table.h"
@@ -29,7 +24,8 @@ static struct fixture *create(unsigned vcpus)
 
 	f->acpi = (struct acpi_build){
 		vcpus, malloc(ACPI_TABLES_SIZE), ACPI_TABLES_SIZE, BASE, 0, {0}};
-	f->mp = (struct mp_build){vcpus, malloc(MP_TABLE_SIZE), MP_TABLE_SIZE, MP_BASE, 0};
+	f->mp = (struct mp_build){
+		vcpus, 0x906ea, 0xbfebfbff, malloc(MP_TABLE_SIZE), MP_TABLE_SIZE, MP_BASE, 0};
 	memset(f->acpi.buf, 0xcc, ACPI_TABLES_SIZE);
 	memset(f->mp.buf, 0xcc, MP_TABLE_SIZE);
 	assert_int_equal(acpi_tables_build(&f->acpi), OK);
@@ -139,7 +135,7 @@ static void fadt(void **state)
 	assert_int_equal(t[91], 4);
 	assert_int_equal(t[92], 16);
 	assert_int_equal(t[108], 0x32);
-	assert_int_equal(get(t + 109, 2), 0x7);
+	assert_int_equal(get(t + 109, 2), 0x3);
 	assert_int_equal(get(t + 112, 4), BIT(0) | BIT(2) | BIT(5) | BIT(6) | BIT(8) | BIT(10));
 	assert_int_equal(get(t + 116, 4), 0x01000801); /* I/O, 8 bits, byte access */
 	assert_int_equal(get(t + 120, 8), 0xcf9);
@@ -278,7 +274,7 @@ static void small_buffers(void **state)
 		free(a.buf);
 	}
 	for (uint32_t size = 0; size <= mp_need; size++) {
-		struct mp_build m = {64, malloc(size + !size), size, MP_BASE, 0};
+		struct mp_build m = {64, 0, 0, malloc(size + !size), size, MP_BASE, 0};
 
 		assert_int_equal(mp_table_build(&m), size < mp_need ? E_NOMEM : OK);
 		free(m.buf);
@@ -323,6 +319,8 @@ static void mp_entries(void **state)
 		case 0:
 			assert_int_equal(e[1], seen[0]);
 			assert_int_equal(e[3], seen[0] ? 1 : 3);
+			assert_int_equal(get(e + 4, 4), 0x6ea);
+			assert_int_equal(get(e + 8, 4), 0xbfebfbff);
 			break;
 		case 1: assert_memory_equal(e + 2, seen[1] ? "ISA   " : "PCI   ", 6); break;
 		case 2:
@@ -354,61 +352,6 @@ static void mp_entries(void **state)
 	destroy(f);
 }
 
-/* True if iasl takes the table apart without a word of complaint. */
-static bool disassembles(const char *directory, const uint8_t *t, uint64_t size)
-{
-	char path[256], command[512], line[512];
-	bool good;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%.4s.aml", directory, (const char *)t);
-	file = fopen(path, "wb");
-	assert_non_null(file);
-	assert_int_equal(fwrite(t, 1, size, file), size);
-	fclose(file);
-	snprintf(command, sizeof(command), "iasl -d %s 2>&1 && cat %s/%.4s.dsl", path, directory,
-		(const char *)t);
-	file = popen(command, "r");
-	assert_non_null(file);
-	good = true;
-	while (fgets(line, sizeof(line), file)) {
-		if (!strstr(line, "arning") && !strstr(line, "rror") && !strstr(line, "nvalid"))
-			continue;
-		print_message("%s", line);
-		good = false;
-	}
-	return pclose(file) == 0 && good;
-}
-
-static void iasl_has_no_complaint(void **state)
-{
-	static const char *const names[] = {"FACP", "APIC", "HPET", "MCFG"};
-	char directory[] = "/tmp/bulkhead-acpi-XXXXXX", command[64];
-	struct fixture *f = create(4);
-	const uint8_t *fadt_table = find(f, "FACP");
-	const uint8_t *dsdt = at(f, get(fadt_table + 140, 8)),
-		      *facs = at(f, get(fadt_table + 36, 4));
-	const uint8_t *xsdt = at(f, get(f->acpi.rsdp + 24, 8)),
-		      *rsdt = at(f, get(f->acpi.rsdp + 16, 4));
-
-	(void)state;
-	if (system("iasl -v > /dev/null 2>&1"))
-		skip();
-	assert_non_null(mkdtemp(directory));
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
-		const uint8_t *t = find(f, names[i]);
-
-		assert_true(disassembles(directory, t, get(t + 4, 4)));
-	}
-	assert_true(disassembles(directory, dsdt, get(dsdt + 4, 4)));
-	assert_true(disassembles(directory, facs, 64));
-	assert_true(disassembles(directory, xsdt, get(xsdt + 4, 4)));
-	assert_true(disassembles(directory, rsdt, get(rsdt + 4, 4)));
-	snprintf(command, sizeof(command), "rm -r %s", directory);
-	assert_int_equal(system(command), 0);
-	destroy(f);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,7 +364,6 @@ int main(void)
 		cmocka_unit_test(small_buffers),
 		cmocka_unit_test(mp_headers),
 		cmocka_unit_test(mp_entries),
-		cmocka_unit_test(iasl_has_no_complaint),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

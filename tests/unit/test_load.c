@@ -23,6 +23,11 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int tables(struct load_fixture *f, unsigned cpus)
+{
+	return load_tables(&f->layout, &f->mem, &(struct load_cpus){cpus, 0x906ea, 0xbfebfbff});
+}
+
 static void entry_is(const struct load_layout *l, unsigned i, gpa_t base, gpa_t end, uint32_t type)
 {
 	assert_true(i < l->map_count);
@@ -78,7 +83,7 @@ static void tables_are_where_a_kernel_looks(void **state)
 	struct load_fixture *f = *state;
 	gpa_t xsdt, mp;
 
-	assert_int_equal(load_tables(&f->layout, &f->mem, 4), OK);
+	assert_int_equal(tables(f, 4), OK);
 	assert_memory_equal(fx_at(f, f->layout.rsdp), "RSD PTR ", 8);
 	assert_true(f->layout.rsdp >= 0xe0000 && f->layout.rsdp % 16 == 0);
 	xsdt = fx_get(f, f->layout.rsdp + 24, 8);
@@ -97,11 +102,11 @@ static void tables_refuse_what_cannot_be(void **state)
 {
 	struct load_fixture *f = *state;
 
-	assert_int_equal(load_tables(&f->layout, &f->mem, 0), E_INVAL);
-	assert_int_equal(load_tables(&f->layout, &f->mem, LOAD_VCPUS_MAX + 1), E_INVAL);
-	assert_int_equal(load_tables(&f->layout, &f->mem, LOAD_VCPUS_MAX), OK);
+	assert_int_equal(tables(f, 0), E_INVAL);
+	assert_int_equal(tables(f, LOAD_VCPUS_MAX + 1), E_INVAL);
+	assert_int_equal(tables(f, LOAD_VCPUS_MAX), OK);
 	f->layout.acpi_base = MIB(64);
-	assert_int_equal(load_tables(&f->layout, &f->mem, 1), E_RANGE);
+	assert_int_equal(tables(f, 1), E_RANGE);
 }
 
 static void kinds_are_recognised(void **state)
