@@ -45,6 +45,8 @@ enum {
 	CMD_WRITE_KEY_OBF = 0xd2,
 	CMD_WRITE_AUX_OBF = 0xd3,
 	CMD_WRITE_AUX = 0xd4,
+	CMD_A20_OFF = 0xdd, /* many controllers', shorter than D1h */
+	CMD_A20_ON = 0xdf,
 	CMD_PULSE = 0xf0,
 };
 
@@ -64,7 +66,8 @@ enum {
 	KEY_ENABLE = 0xf4,
 	KEY_DISABLE = 0xf5,
 	KEY_DEFAULTS = 0xf6,
-	KEY_SET_ALL_LAST = 0xfa,
+	KEY_SET_ONE_FIRST = 0xfb, /* how single keys report, in scan set 3 */
+	KEY_SET_ONE_LAST = 0xfd,
 	KEY_RESEND = 0xfe,
 	KEY_RESET = 0xff,
 };
@@ -133,12 +136,18 @@ static void key_send(struct i8042 *k, uint8_t byte)
 		k->key_last = byte;
 }
 
-/* The byte that follows ED, F0 or F3. */
+static bool sets_single_keys(uint8_t command)
+{
+	return command >= KEY_SET_ONE_FIRST && command <= KEY_SET_ONE_LAST;
+}
+
+/* The byte that follows ED, F0 or F3, or one of the keys after FB to FD: those go on and on. */
 static void key_argument(struct i8042 *k, uint8_t value)
 {
 	uint8_t command = k->key_command;
 
-	k->key_command = 0;
+	if (!sets_single_keys(command))
+		k->key_command = 0;
 	key_send(k, ANSWER_ACK);
 	if (command != KEY_SCAN_SET)
 		return;
@@ -158,8 +167,7 @@ static void key_command(struct i8042 *k, uint8_t value)
 		key_send(k, k->key_last);
 		return;
 	}
-	if (value < KEY_SET_LEDS || (value > KEY_SET_ALL_LAST && value != KEY_RESET) ||
-		value == 0xef || value == 0xf1) {
+	if (value < KEY_SET_LEDS || value == 0xef || value == 0xf1) {
 		key_send(k, ANSWER_RESEND);
 		return;
 	}
@@ -167,7 +175,10 @@ static void key_command(struct i8042 *k, uint8_t value)
 	switch (value) {
 	case KEY_SET_LEDS:
 	case KEY_SCAN_SET:
-	case KEY_TYPEMATIC: k->key_command = value; break;
+	case KEY_TYPEMATIC:
+	case KEY_SET_ONE_FIRST:
+	case KEY_SET_ONE_FIRST + 1:
+	case KEY_SET_ONE_LAST: k->key_command = value; break;
 	case KEY_IDENTIFY:
 		key_send(k, ID_FIRST);
 		key_send(k, ID_SECOND);
@@ -279,6 +290,8 @@ static void other_command(struct i8042 *k, uint8_t value)
 	case CMD_READ_OUTPUT:
 		reply(k, k->output_port | (k->status & STATUS_OBF ? OUTPUT_PORT_OBF : 0));
 		break;
+	case CMD_A20_OFF: k->output_port &= ~OUTPUT_PORT_A20; break;
+	case CMD_A20_ON: k->output_port |= OUTPUT_PORT_A20; break;
 	case CMD_WRITE_OUTPUT:
 	case CMD_WRITE_KEY_OBF:
 	case CMD_WRITE_AUX_OBF:

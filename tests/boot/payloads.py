@@ -17,11 +17,13 @@ class Guest:
     after: str = ""
     restart: str = "no"
     memory: str = "4M"
+    debug_mmio: bool = False
 
     def table(self):
         text = (f"\n[guest.{self.name}]\nimage = \"{self.payload}\"\ncpus = [{self.cpu}]\n"
                 f"memory = \"{self.memory}\"\nexit_port = 0xf4\nrestart = \"{self.restart}\"\n")
         text += f"cmdline = \"{self.cmdline}\"\n" if self.cmdline else ""
+        text += "debug_mmio = true\n" if self.debug_mmio else ""
         return text + (f"after = \"{self.after}\"\n" if self.after else "")
 
 

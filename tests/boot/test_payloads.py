@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The virtual PC as seen from inside: payload guests that check what they were promised."""
-from framework import BootTest, Expect, on_models
-from payloads import Guest, boot, chain, check_neighbour, ended, neighbour, no_failure, passed
+import dataclasses
+import re
+
+from framework import BootTest, Expect, Send, on_models
+from payloads import (Guest, boot, chain, check_neighbour, ended, neighbour, no_failure, passed,
+                      stopped)
 
 # One line each; the guest is called as its payload unless a second one of a kind needs a name.
 CPU = [Guest(name, name) for name in ("cpuid", "msr", "paging", "debug", "fpu")]
-DEVICES = [Guest(name, name) for name in ("ports", "mmio", "emulation", "interrupts", "pic")]
+DEVICES = [Guest(name, name) for name in ("ports", "mmio", "emulation", "interrupts", "pic", "vga",
+                                           "rtc", "keyboard")]
+DEVICES.append(Guest("debugio", "debugio", debug_mmio=True))
 TIME = [Guest(name, name) for name in ("timer", "halt")]
 # The second finds zeroes where the first left its pattern.
 MEMORY = [Guest("memory-1", "memory"), Guest("memory-2", "memory", cmdline="quick"),
@@ -15,10 +21,12 @@ START = [Guest("hello", "hello", cmdline="one two  three"),
 ALL = CPU + DEVICES + TIME + MEMORY + START
 
 SAID = [r"^hello +\| hello: one two  three$", r"^multiboot +\| multiboot: multiboot four five$"]
+# Byte by byte, and by a string instruction, through the debug ports.
+ALL_SAID = [r"^debugio +\| debug port: one line$", *SAID]
 
 
 def on(cpu, guests):
-    return chain(*(Guest(g.name, g.payload, cpu, g.cmdline, memory=g.memory) for g in guests))
+    return chain(*(dataclasses.replace(g, cpu=cpu) for g in guests))
 
 
 def no_dr6(arguments):
@@ -42,6 +50,16 @@ def model_boot(platform):
     return arguments | no_dr6(arguments).get(platform, {}) | {"cpus": cpu + 1}
 
 
+def check_screen(text):
+    """The first view has 25 rows, the second, scrolled by one, begins with the second row."""
+    rows = [line for line in text.splitlines() if re.match(r"bulkhead +\| vga: screen \|", line)]
+    if len(rows) < 50 or "first row" not in rows[0] or "the last row" not in rows[24]:
+        return f"the screen has {len(rows)} rows"
+    if "second row" not in rows[-25] or "below the screen" not in rows[-1]:
+        return "the start address does not scroll the screen"
+    return no_failure(text)
+
+
 def verify(text):
     return no_failure(text) or check_neighbour(text)
 
@@ -56,7 +74,7 @@ TESTS = [
         **TWO,
         on=no_dr6(TWO),
         **EXACT,
-        lines=lines(ALL) + tuple(SAID),
+        lines=lines(ALL) + tuple(ALL_SAID),
         steps=(Expect(ended(ALL[-1].name)),),
         check=verify,
         timeout=240,
@@ -69,7 +87,7 @@ TESTS = [
         **FOUR,
         on=no_dr6(FOUR) | {"qemu-svm": {
             **FOUR_QEMU, "lines": lines(CPU + MEMORY + START) + tuple(SAID)}},
-        lines=lines(ALL) + tuple(SAID),
+        lines=lines(ALL) + tuple(ALL_SAID),
         **EXACT,
         cpus=4,
         check=no_failure,
@@ -80,10 +98,33 @@ TESTS = [
         **ONE,
         on=no_dr6(ONE),
         **EXACT,
-        lines=lines(ALL) + tuple(SAID),
+        lines=lines(ALL) + tuple(ALL_SAID),
         cpus=1,
         check=no_failure,
         timeout=240,
+    ),
+    # What stands in text memory, as lines: 25 rows from the start address on.
+    BootTest(
+        name="screen-text",
+        **boot(Guest("vga", "vga", 0, cmdline="wait")),
+        steps=(Send(r"vga +\| the screen is drawn\n", r"\x1dv"),
+               Send(r"vga: screen \|the last row .*>\n", r"\x1dv-"),
+               Send(r"vga +\| the screen is scrolled\n", r"\x1dv"),
+               Send(r"vga: screen \|below the screen\n", "-"), Expect(ended("vga"))),
+        lines=(r"^bulkhead +\| vga: screen \|first row$",
+               r"^bulkhead +\| vga: screen \|  second row: \. is not ASCII$",
+               r"^bulkhead +\| vga: screen \|the last row ends in column 80 -+>$",
+               *passed(Guest("vga", "vga"))),
+        check=check_screen,
+    ),
+    # The power button reaches the guest as an SCI, which switches itself off.
+    BootTest(
+        name="power-button",
+        **boot(Guest("button", "button", 0)),
+        steps=(Send(r"button +\| press the power button\n", r"\x1do"), Expect(ended("button"))),
+        lines=(r"^bulkhead +\| button: power button pressed$", r"^button +\| powering off$",
+               stopped("button", "powered off")),
+        check=no_failure,
     ),
 ] + [
     BootTest(
