@@ -52,7 +52,7 @@ static void unaligned(void)
 
 static void holes(void)
 {
-	static const uint64_t hole[] = {0xa0000, 0xb8000, 0xbfff8, 0xc0000000, 0xe0000000,
+	static const uint64_t hole[] = {0xa0000, 0xb0000, 0xb7ff8, 0xc0000000, 0xe0000000,
 		0xfeb00000, 0xfec10000, 0xfed40000, 0xfef00000};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(hole); i++) {

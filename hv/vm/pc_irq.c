@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The interrupt wires of the virtual PC: from the models' outputs to the two controllers, and from
- * those to the vCPUs. A wire takes the lock of the controller that it ends in; the PIC's output leads
- * on to the IOAPIC, whose lock comes after the PIC's.
+ * those to the vCPUs. A wire takes the lock of the controller that it ends in; the PIC's output
+ * leads on to the IOAPIC, whose lock comes after the PIC's.
  */
 #include "hv/vm/pc_priv.h"
 

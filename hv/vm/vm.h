@@ -89,10 +89,10 @@ struct vm_stop {
 #define POST_CONSOLE    0x02u
 #define POST_VECTOR     0x04u
 #define POST_INIT       0x08u
-#define POST_SIPI       0x10u /* its vector in bits 31:24 */
-#define POST_EXTINT     0x20u /* an interrupt of the PIC that the IOAPIC passes on */
-#define POST_TIMERS     0x40u /* vCPU 0: a device model has an earlier deadline */
-#define POST_FLUSH      0x80u /* the stage-2 tables have changed */
+#define POST_SIPI       0x10u  /* its vector in bits 31:24 */
+#define POST_EXTINT     0x20u  /* an interrupt of the PIC that the IOAPIC passes on */
+#define POST_TIMERS     0x40u  /* vCPU 0: a device model has an earlier deadline */
+#define POST_FLUSH      0x80u  /* the stage-2 tables have changed */
 #define POST_POWER      0x100u /* vCPU 0: the power button */
 #define POST_SIPI_SHIFT 24
 #define POST_SIPI_BITS  (POST_SIPI | 0xffu << POST_SIPI_SHIFT)
