@@ -138,9 +138,14 @@ static void add_fabric(struct mp_build *b, struct mp_config *config)
 	add(b, config, &ioapic, sizeof(ioapic));
 }
 
-/* IRQ 0 arrives at pin 2; IRQ 2 is the PIC's cascade and arrives nowhere. */
+/*
+ * IRQ 0 arrives at pin 2; IRQ 2 is the PIC's cascade and arrives nowhere. The PIC's output is at
+ * pin 0.
+ */
 static void add_interrupts(struct mp_build *b, struct mp_config *config)
 {
+	static const struct mp_int extint = {
+		MP_IOINT, MP_EXTINT, MP_FLAGS_CONFORM, BUS_ISA, 0, ACPI_IOAPIC_ID, 0};
 	static const struct mp_int lint[] = {
 		{MP_LINT, MP_EXTINT, MP_FLAGS_CONFORM, BUS_ISA, 0, 0xff, 0},
 		{MP_LINT, MP_NMI, MP_FLAGS_CONFORM, BUS_ISA, 0, 0xff, 1},
@@ -160,13 +165,14 @@ static void add_interrupts(struct mp_build *b, struct mp_config *config)
 		if (irq != 2)
 			add(b, config, &e, sizeof(e));
 	}
+	add(b, config, &extint, sizeof(extint));
 	for (unsigned i = 0; i < ARRAY_SIZE(lint); i++)
 		add(b, config, &lint[i], sizeof(lint[i]));
 }
 
 #define FIXED_SIZE                                                                                 \
 	(sizeof(struct mp_float) + sizeof(struct mp_config) + 2 * sizeof(struct mp_bus) +          \
-		sizeof(struct mp_ioapic) + (ISA_IRQS - 1 + 2) * sizeof(struct mp_int))
+		sizeof(struct mp_ioapic) + (ISA_IRQS - 1 + 1 + 2) * sizeof(struct mp_int))
 _Static_assert(
 	FIXED_SIZE + ACPI_VCPUS_MAX * sizeof(struct mp_cpu) <= MP_TABLE_SIZE, "MP_TABLE_SIZE");
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The VGA in text mode: registers read back, the raster moves, text memory is memory. With "wait"
- * something stands on the screen until a key comes, for those who look at it from outside.
+ * something stands on the screen until a key comes, for those who look at it from outside; with
+ * "die" it stands there at the guest's untimely end.
  */
 #include "guests/runtime/guest.h"
 #include "hv/lib/string.h"
@@ -98,12 +99,17 @@ static void wait_for_key(void)
 	(void)inb(0x3f8);
 }
 
-static void show(void)
+static void draw(void)
 {
 	put(0, "first row");
 	put(1, "  second row: \x01 is not ASCII");
 	put(24, "the last row ends in column 80 ---------------------------------------------->");
 	put(25, "below the screen");
+}
+
+static void show(void)
+{
+	draw();
 	print("the screen is drawn");
 	wait_for_key();
 	set_start(COLUMNS);
@@ -119,5 +125,9 @@ void payload_run(void)
 	test_memory();
 	if (!strcmp(guest_cmdline(), "wait"))
 		show();
+	if (!strcmp(guest_cmdline(), "die")) {
+		draw();
+		guest_exit(3);
+	}
 	set_start(0);
 }

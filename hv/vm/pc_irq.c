@@ -50,12 +50,17 @@ void pc_irq_hpet(void *ctx, unsigned gsi, bool level)
 {
 	struct vm *vm = ctx;
 
-	if (hpet_legacy(&vm->pc->hpet) && gsi == HPET_LEGACY_GSI_TIMER0)
-		pc_irq_isa(vm, 0, level);
-	else if (gsi < PIC8259_PINS && gsi != 2)
+	if (hpet_legacy(&vm->pc->hpet) && gsi <= HPET_LEGACY_GSI_TIMER1) {
+		/* The wire may stand as the PIT or the RTC left it: this is an edge all the same. */
+		gsi = gsi == HPET_LEGACY_GSI_TIMER0 ? 0 : gsi;
+		if (level)
+			pc_irq_isa(vm, gsi, false);
 		pc_irq_isa(vm, gsi, level);
-	else
+	} else if (gsi < PIC8259_PINS && gsi != 2) {
+		pc_irq_isa(vm, gsi, level);
+	} else {
 		ioapic_pin(vm->pc, gsi, level);
+	}
 }
 
 /* INTR is wired to LINT0 of every LAPIC, and to pin 0 of the IOAPIC. */

@@ -103,10 +103,11 @@ TESTS = [
         check=no_failure,
         timeout=240,
     ),
-    # What stands in text memory, as lines: 25 rows from the start address on.
+    # What stands in text memory, as lines: 25 rows from the start address on; of a guest that fails,
+    # without being asked for.
     BootTest(
         name="screen-text",
-        **boot(Guest("vga", "vga", 0, cmdline="wait")),
+        **boot(Guest("vga", "vga", 0, cmdline="wait"), Guest("dead", "vga", 1, cmdline="die")),
         steps=(Send(r"vga +\| the screen is drawn\n", r"\x1dv"),
                Send(r"vga: screen \|the last row .*>\n", r"\x1dv-"),
                Send(r"vga +\| the screen is scrolled\n", r"\x1dv"),
@@ -114,7 +115,8 @@ TESTS = [
         lines=(r"^bulkhead +\| vga: screen \|first row$",
                r"^bulkhead +\| vga: screen \|  second row: \. is not ASCII$",
                r"^bulkhead +\| vga: screen \|the last row ends in column 80 -+>$",
-               *passed(Guest("vga", "vga"))),
+               *passed(Guest("vga", "vga")), r"^bulkhead +\| dead: screen \|first row$",
+               stopped("dead", r"exit 3 \(0x3\)")),
         check=check_screen,
     ),
     # The power button reaches the guest as an SCI, which switches itself off.

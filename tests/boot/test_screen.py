@@ -23,6 +23,7 @@ class Look:
     """Wait until the screen shows what the console has shown, and a match for each expression."""
     lines: tuple[str, ...]
     colors: tuple[tuple[str, str], ...] = ()  # (expression, colour of its first cell as RRGGBB)
+    console: bool = True  # False: the screen shows something else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Watcher:
 
     def look(self, look):
         console = problem = None
-        serial = self.test.hardware.serial
+        serial = self.test.hardware.serial and look.console
         deadline = min(self.deadline, time.monotonic() + SETTLE_S) if serial else self.deadline
 
         def right():
@@ -205,6 +206,27 @@ TESTS = [
         steps=(Look((r"^zero \| counter 5$", r"^one \| counter 30$")),
                Look((r"^one \| PASS counter$", ALL_STOPPED))),
         **running(*COUNTERS),
+    ),
+    # A guest's own screen instead of the console, followed as it changes, until the key comes again.
+    ScreenTest(
+        name="screen-view",
+        steps=(
+            Expect(r"vga +\| the screen is drawn$"),
+            Send("", r"\x1dv"),
+            Look((r"\Ascreen of vga; Ctrl-\] v: back\nfirst row\n  second row: \. is not ASCII\n",
+                  r"^the last row ends in column 80 -+>$"),
+                 console=False),
+            Send("", "-"),
+            Expect(r"vga +\| the screen is scrolled$"),
+            Look((r"\Ascreen of vga; Ctrl-\] v: back\n  second row", r"^below the screen$"),
+                 console=False),
+            Send("", r"\x1dv"),
+            Look((r"^vga \| the screen is scrolled$",)),
+            Send("", r"-"),
+            Expect(ALL_STOPPED),
+            Look((r"^vga \| PASS vga$", ALL_STOPPED)),
+        ),
+        **running(payloads.Guest("vga", "vga", 1, cmdline="wait")),
     ),
     # No serial port: nothing but the screen says anything. Its glyphs are enlarged.
     ScreenTest(

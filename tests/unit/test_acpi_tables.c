@@ -297,7 +297,7 @@ static void mp_headers(void **state)
 	assert_memory_equal(config, "PCMP", 4);
 	assert_int_equal(sum(config, get(config + 4, 2)), 0);
 	assert_int_equal(16 + get(config + 4, 2), f->mp.used);
-	assert_int_equal(get(config + 34, 2), 5 + 2 + 1 + 15 + 2);
+	assert_int_equal(get(config + 34, 2), 5 + 2 + 1 + 16 + 2);
 	assert_int_equal(get(config + 36, 4), 0xfee00000);
 	destroy(f);
 }
@@ -328,6 +328,11 @@ static void mp_entries(void **state)
 			assert_int_equal(get(e + 4, 4), 0xfec00000);
 			break;
 		case 3:
+			if (seen[3] == 15) { /* ExtINT at pin 0 */
+				assert_memory_equal(e + 1, "\3\0\0\1\0\0\0", 7);
+				break;
+			}
+			assert_int_equal(e[1], 0);
 			assert_int_equal(e[7], e[5] ? e[5] : 2);
 			assert_int_equal(get(e + 2, 2), e[5] == 9 ? 0xd : 0);
 			assert_int_equal(e[4], 1);
@@ -347,7 +352,7 @@ static void mp_entries(void **state)
 	assert_int_equal(seen[0], 5);
 	assert_int_equal(seen[1], 2);
 	assert_int_equal(seen[2], 1);
-	assert_int_equal(seen[3], 15);
+	assert_int_equal(seen[3], 16);
 	assert_int_equal(seen[4], 2);
 	destroy(f);
 }

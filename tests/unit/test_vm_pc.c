@@ -172,6 +172,26 @@ static void test_lines(void **state)
 	}
 }
 
+/* LegacyReplacement while the PIT's output is high: the HPET's first match is an edge too. */
+static void hpet_replaces_pit(void **state)
+{
+	const uint64_t hpet = 0xfed00000;
+
+	(void)state;
+	ioapic(IOAPIC_REG_REDIR + 2 * 2, 0x52);
+	out(0x43, 1, 0x34); /* mode 2: high until its first period ends */
+	out(0x40, 1, 0);
+	out(0x40, 1, 0);
+	assert_int_equal(lapic_pending(&vmw.c->lapic), 0x52);
+	lapic_ack(&vmw.c->lapic, 0x52);
+	lapic_eoi(&vmw.c->lapic);
+	assert_true(lapic_pending(&vmw.c->lapic) < 0);
+	assert_true(bus_write(&vm->mmio, hpet + 0x100, 8, 4)); /* timer 0: one shot, edge, on */
+	assert_true(bus_write(&vm->mmio, hpet + 0x108, 8, 0));
+	assert_true(bus_write(&vm->mmio, hpet + 0x10, 8, 3));
+	assert_int_equal(lapic_pending(&vmw.c->lapic), 0x52);
+}
+
 static void power_button(void **state)
 {
 	(void)state;
@@ -242,6 +262,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_test_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device, setup_debug, teardown),
 		cmocka_unit_test_setup_teardown(test_lines, setup_debug, teardown),
+		cmocka_unit_test_setup_teardown(hpet_replaces_pit, setup, teardown),
 		cmocka_unit_test_setup_teardown(power_button, setup, teardown),
 		cmocka_unit_test_setup_teardown(screen, setup, teardown),
 		cmocka_unit_test_teardown(exit_port_of_a_device, teardown),
