@@ -51,7 +51,7 @@ void pc_irq_hpet(void *ctx, unsigned gsi, bool level)
 	struct vm *vm = ctx;
 
 	if (hpet_legacy(&vm->pc->hpet) && gsi <= HPET_LEGACY_GSI_TIMER1) {
-		/* The wire may stand as the PIT or the RTC left it: this is an edge all the same. */
+		/* The wire may stand as the PIT or RTC left it: it is an edge all the same. */
 		gsi = gsi == HPET_LEGACY_GSI_TIMER0 ? 0 : gsi;
 		if (level)
 			pc_irq_isa(vm, gsi, false);

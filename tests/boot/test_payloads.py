@@ -11,7 +11,8 @@ from payloads import (Guest, boot, chain, check_neighbour, ended, neighbour, no_
 CPU = [Guest(name, name) for name in ("cpuid", "msr", "paging", "debug", "fpu")]
 DEVICES = [Guest(name, name) for name in ("ports", "mmio", "emulation", "interrupts", "pic", "vga",
                                            "rtc", "keyboard")]
-DEVICES.append(Guest("debugio", "debugio", debug_mmio=True))
+DEVICES += [Guest("debugio", "debugio", debug_mmio=True),
+            Guest("emulation-buffer", "emulation", cmdline="buffer", debug_mmio=True)]
 TIME = [Guest(name, name) for name in ("timer", "halt")]
 # The second finds zeroes where the first left its pattern.
 MEMORY = [Guest("memory-1", "memory"), Guest("memory-2", "memory", cmdline="quick"),
@@ -103,8 +104,8 @@ TESTS = [
         check=no_failure,
         timeout=240,
     ),
-    # What stands in text memory, as lines: 25 rows from the start address on; of a guest that fails,
-    # without being asked for.
+    # What stands in text memory, as lines: 25 rows from the start address on; of a guest that
+    # fails, without being asked for.
     BootTest(
         name="screen-text",
         **boot(Guest("vga", "vga", 0, cmdline="wait"), Guest("dead", "vga", 1, cmdline="die")),

@@ -207,7 +207,8 @@ TESTS = [
                Look((r"^one \| PASS counter$", ALL_STOPPED))),
         **running(*COUNTERS),
     ),
-    # A guest's own screen instead of the console, followed as it changes, until the key comes again.
+    # A guest's own screen instead of the console, followed as it changes, until the key comes
+    # again.
     ScreenTest(
         name="screen-view",
         steps=(
