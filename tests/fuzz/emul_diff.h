@@ -34,6 +34,15 @@ void same_register(const struct sample *s, const char *what, unsigned reg, unsig
 void same_memory(const struct sample *s, const struct emul_mem *mem, unsigned addr_size,
 	unsigned segment, const ZydisDecodedOperandMem *z);
 
+/* emul_diff_names.c */
+const char *op_name(unsigned op);
+/* The disassembler's name of what we decoded; vector moves have many, one of which it must be. */
+void our_name(const struct emul_insn *insn, char *out, size_t size);
+bool is_vector(const struct emul_insn *insn);
+bool is_vector_name(const char *name);
+/* An instruction that must decode. */
+bool promised(const struct theirs *t);
+
 /* emul_diff_intercept.c: one random intercepted instruction; true if it was one that decodes. */
 bool intercept_round(void);
 /* How many intercepted instructions never came up in a mode that has them; names them. */
