@@ -4,6 +4,7 @@
  * boot.rst and zero-page.rst). Pure; no lock. The header is copied once and checked on the copy.
  */
 #include "hv/vm/load_priv.h"
+#include "drivers/virt/vga.h"
 #include "hv/lib/string.h"
 
 #define HEADER_OFFSET    0x1f1u
@@ -67,10 +68,26 @@ struct linux_e820 {
 	uint32_t type;
 } PACKED;
 
-#define LINUX_E820_MAX 128
+#define LINUX_E820_MAX  128
+#define VGA_TEXT_MODE   3
+#define VGA_FONT_HEIGHT 16
+#define EGA_256K        3
+
+/* What the kernel's 16-bit setup would have asked the video BIOS for. */
+struct linux_screen_info {
+	uint8_t cursor_column, cursor_row;
+	uint8_t other0[4];
+	uint8_t mode, columns;
+	uint8_t other1[2];
+	uint16_t ega_bx; /* BL of INT 10h, AH = 12h, BL = 10h: memory; 10h would mean no EGA */
+	uint8_t other2[2];
+	uint8_t rows, is_vga;
+	uint16_t font_height;
+	uint8_t other3[0x40 - 0x12];
+} PACKED;
 
 struct linux_boot_params {
-	uint8_t screen_info[0x40]; /* zero: there is no display */
+	struct linux_screen_info screen;
 	uint8_t other0[0x30];
 	uint64_t acpi_rsdp_addr;
 	uint8_t other1[0x1e8 - 0x78];
@@ -88,6 +105,8 @@ _Static_assert(offsetof(struct linux_header, cmd_line_ptr) == 0x228 - HEADER_OFF
 _Static_assert(offsetof(struct linux_header, xloadflags) == 0x236 - HEADER_OFFSET, "boot.rst");
 _Static_assert(offsetof(struct linux_header, pref_address) == 0x258 - HEADER_OFFSET, "boot.rst");
 _Static_assert(offsetof(struct linux_header, later) == HEADER_END_MIN - HEADER_OFFSET, "boot.rst");
+_Static_assert(offsetof(struct linux_screen_info, rows) == 0x0e, "screen_info.h");
+_Static_assert(sizeof(struct linux_screen_info) == 0x40, "zero-page.rst");
 _Static_assert(offsetof(struct linux_boot_params, acpi_rsdp_addr) == 0x70, "zero-page.rst");
 _Static_assert(offsetof(struct linux_boot_params, e820_entries) == 0x1e8, "zero-page.rst");
 _Static_assert(offsetof(struct linux_boot_params, hdr) == HEADER_OFFSET, "zero-page.rst");
@@ -187,6 +206,14 @@ static int boot_params_write(struct load_ctx *ctx, const struct linux_header *h,
 
 	if (!bp)
 		return E_RANGE;
+	bp->screen = (struct linux_screen_info){
+		.mode = VGA_TEXT_MODE,
+		.columns = VGA_COLUMNS,
+		.ega_bx = EGA_256K,
+		.rows = VGA_ROWS,
+		.is_vga = 1,
+		.font_height = VGA_FONT_HEIGHT,
+	};
 	bp->hdr = *h;
 	bp->hdr.vid_mode = MODE_NORMAL;
 	bp->hdr.type_of_loader = LOADER_UNDEFINED;

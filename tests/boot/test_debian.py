@@ -91,6 +91,25 @@ TESTS = [
         icount="",  # what is typed may get stuck in QEMU 7.2 while it counts instructions
         timeout=400,
     ),
+    # Its virtual terminal is on the VGA, and seen there.
+    BootTest(
+        name="debian-screen",
+        config=CONFIG.format(memory="128M").replace("console=ttyS0", "console=tty0 console=ttyS0"),
+        files={
+            "images/vmlinuz": debian_kernel_generic,
+            "images/initrd.img": demo_initrd,
+            "images/beacon.elf": "build/guests/beacon.elf",
+        },
+        steps=(
+            Send(SHELL, r"echo it is d''rawn > /dev/tty0; echo do''ne\n"),
+            Send(r"^debian \| done", r"\x1dv"),
+            Expect(r"^bulkhead \| debian: screen \|it is drawn$"),
+        ),
+        lines=(r"^debian \| \[.*Console: colour VGA\+ 80x25", r"^bulkhead \| debian: screen \|\[ .*"),
+        platforms=("qemu-svm",),
+        icount="",  # what is typed may get stuck in QEMU 7.2 while it counts instructions
+        timeout=400,
+    ),
     BootTest(
         name="debian-reboot",
         config=CONFIG.format(memory="128M"),

@@ -44,7 +44,10 @@ static void kernel_and_zero_page(void **state)
 	assert_int_equal(fx_get(f, bp + 0x214, 4), FX_LINUX_BASE);
 	assert_int_equal(fx_get(f, bp + 0x218, 8), 0); /* no initrd */
 	assert_string_equal(fx_at(f, fx_get(f, bp + 0x228, 4)), "console=ttyS0");
-	assert_int_equal(fx_get(f, bp + 0x0f, 1), 0);  /* no video */
+	assert_int_equal(fx_get(f, bp, 8), 0x5003000000000000); /* mode 3, 80 columns */
+	assert_int_equal(fx_get(f, bp + 0x0a, 2), 3);
+	assert_int_equal(fx_get(f, bp + 0x0e, 4), 0x00100119); /* 25 rows, a VGA, 16 lines each */
+	assert_int_equal(fx_get(f, bp + 0x12, 8), 0);
 	assert_int_equal(fx_get(f, bp + 0x1ef, 1), 0); /* the sentinel */
 }
 
