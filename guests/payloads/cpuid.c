@@ -3,6 +3,7 @@
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
 #include "guests/runtime/guest.h"
+#include "hv/lib/fmt.h"
 #include "hv/lib/string.h"
 
 PAYLOAD("cpuid");
@@ -30,7 +31,7 @@ static const struct {
 			CPUID_7_EBX_PQE | CPUID_7_EBX_MPX | CPUID_7_EBX_PT},
 	{CPUID_LEAF_EXTENDED, ECX, 0,
 		CPUID_7_ECX_WAITPKG | CPUID_7_ECX_CET_SS | CPUID_7_ECX_TME | CPUID_7_ECX_KL |
-			CPUID_7_ECX_ENQCMD | CPUID_7_ECX_PKS | CPUID_7_ECX_BUS_LOCK},
+			CPUID_7_ECX_ENQCMD | CPUID_7_ECX_BUS_LOCK},
 	{CPUID_LEAF_EXTENDED, EDX, 0,
 		CPUID_7_EDX_UINTR | CPUID_7_EDX_HYBRID | CPUID_7_EDX_PCONFIG |
 			CPUID_7_EDX_ARCH_LBR | CPUID_7_EDX_CET_IBT | CPUID_7_EDX_CORE_CAPS},
@@ -155,6 +156,25 @@ static uint32_t xsave_size(uint64_t xcr0)
 	return size;
 }
 
+/* 0 where there is no compacted form. */
+static uint32_t compact_size(uint64_t xcr0)
+{
+	uint32_t size = 576;
+
+	if (!(cpuid(CPUID_LEAF_XSAVE, 1).eax & CPUID_D_1_EAX_XSAVEC))
+		return 0;
+	for (unsigned i = 2; i < 32; i++) {
+		struct cpuid_regs r = cpuid(CPUID_LEAF_XSAVE, i);
+
+		if (!(xcr0 & BIT(i)))
+			continue;
+		if (r.ecx & CPUID_D_N_ECX_ALIGNED)
+			size = (uint32_t)align_up(size, 64);
+		size += r.eax;
+	}
+	return size;
+}
+
 static void test_xsave(void)
 {
 	static const uint64_t values[] = {1, 3, 7, 0xe7, 0x2e7, 0x203, 1};
@@ -178,13 +198,64 @@ static void test_xsave(void)
 		check(cpuid(CPUID_LEAF_XSAVE, 0).ebx == xsave_size(values[i]),
 			"leaf Dh: XCR0 0x%lx needs %u, not %u", values[i], xsave_size(values[i]),
 			cpuid(CPUID_LEAF_XSAVE, 0).ebx);
+		check(cpuid(CPUID_LEAF_XSAVE, 1).ebx == compact_size(values[i]),
+			"leaf Dh.1: XCR0 0x%lx needs %u, not %u", values[i],
+			compact_size(values[i]), cpuid(CPUID_LEAF_XSAVE, 1).ebx);
 	}
-	check(!(cpuid(CPUID_LEAF_XSAVE, 1).eax & CPUID_D_1_EAX_XSAVES), "XSAVES is shown");
 	write_cr4(read_cr4() & ~CR4_OSXSAVE);
+}
+
+/* Features with code of ours behind them, for whoever compares with the bare CPU. */
+static const struct {
+	uint32_t leaf, subleaf;
+	enum reg reg;
+	uint32_t bit;
+	const char *name;
+} features[] = {
+	{CPUID_LEAF_EXT_FEAT, 0, EDX, CPUID_EXT1_EDX_NX, "nx"},
+	{CPUID_LEAF_EXT_FEAT, 0, EDX, CPUID_EXT1_EDX_PAGE1GB, "1g"},
+	{CPUID_LEAF_EXTENDED, 0, ECX, CPUID_7_ECX_LA57, "la57"},
+	{CPUID_LEAF_EXTENDED, 0, EBX, CPUID_7_EBX_SMEP, "smep"},
+	{CPUID_LEAF_EXTENDED, 0, EBX, CPUID_7_EBX_SMAP, "smap"},
+	{CPUID_LEAF_EXTENDED, 0, ECX, CPUID_7_ECX_PKU, "pku"},
+	{CPUID_LEAF_EXTENDED, 0, ECX, CPUID_7_ECX_PKS, "pks"},
+	{CPUID_LEAF_EXTENDED, 0, ECX, CPUID_7_ECX_UMIP, "umip"},
+	{CPUID_LEAF_FEATURES, 0, ECX, CPUID_1_ECX_PCID, "pcid"},
+	{CPUID_LEAF_EXTENDED, 0, EBX, CPUID_7_EBX_INVPCID, "invpcid"},
+	{CPUID_LEAF_EXTENDED, 0, EBX, CPUID_7_EBX_FSGSBASE, "fsgsbase"},
+	{CPUID_LEAF_EXT_FEAT, 0, EDX, CPUID_EXT1_EDX_RDTSCP, "rdtscp"},
+	{CPUID_LEAF_EXTENDED, 0, ECX, CPUID_7_ECX_RDPID, "rdpid"},
+	{CPUID_LEAF_FEATURES, 0, ECX, CPUID_1_ECX_XSAVE, "xsave"},
+	{CPUID_LEAF_XSAVE, 1, EAX, CPUID_D_1_EAX_XSAVEOPT, "xsaveopt"},
+	{CPUID_LEAF_XSAVE, 1, EAX, CPUID_D_1_EAX_XSAVEC, "xsavec"},
+	{CPUID_LEAF_XSAVE, 1, EAX, CPUID_D_1_EAX_XSAVES, "xsaves"},
+	{CPUID_LEAF_EXTENDED, 0, EBX, CPUID_7_EBX_AVX512F, "avx512f"},
+};
+
+static void print_features(void)
+{
+	char line[160];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
+		struct cpuid_regs r = {0};
+		uint32_t value;
+
+		if (features[i].leaf <= cpuid(features[i].leaf & 0x80000000, 0).eax)
+			r = cpuid(features[i].leaf, features[i].subleaf);
+		value = features[i].reg == EAX   ? r.eax
+			: features[i].reg == EBX ? r.ebx
+			: features[i].reg == ECX ? r.ecx
+						 : r.edx;
+		n += fmt_string(line + n, sizeof(line) - n, " %c%s",
+			value & features[i].bit ? '+' : '-', features[i].name);
+	}
+	print("features:%s", line);
 }
 
 void payload_run(void)
 {
+	print_features();
 	if (on_bulkhead()) {
 		test_rules();
 		test_signatures();

@@ -97,6 +97,95 @@ static void test_xsave_state(uint64_t allowed)
 	}
 }
 
+static void xsaves(void *area, uint64_t mask)
+{
+	__asm__ volatile("xsaves64 (%0)"
+			 :
+			 : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+			 : "memory");
+}
+
+static void xrstors(const void *area, uint64_t mask)
+{
+	__asm__ volatile("xrstors64 (%0)"
+			 :
+			 : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+			 : "memory");
+}
+
+/* Each component of the compacted image in `got` is that of the standard image in `want`. */
+static void compare_compact(uint64_t allowed)
+{
+	unsigned at = 576;
+
+	check(*(uint64_t *)(got + 512) == allowed &&
+			*(uint64_t *)(got + 520) == (allowed | BIT(63)),
+		"XSTATE_BV 0x%lx, XCOMP_BV 0x%lx", *(uint64_t *)(got + 512),
+		*(uint64_t *)(got + 520));
+	compare(0, LEGACY_REGS, LEGACY_END - LEGACY_REGS);
+	for (unsigned i = 2; i < 32; i++) {
+		struct cpuid_regs r = cpuid(CPUID_LEAF_XSAVE, i);
+
+		if (!(allowed & BIT(i)))
+			continue;
+		if (r.ecx & CPUID_D_N_ECX_ALIGNED)
+			at = (unsigned)align_up(at, 64);
+		check(!memcmp(got + at, want + r.ebx, i == 9 ? 4 : r.eax),
+			"component %u is not at %u of the compacted image", i, at);
+		at += r.eax;
+	}
+}
+
+/* The compacted forms, saved and restored with exits between. */
+static void test_compact(uint64_t allowed, bool supervisor)
+{
+	static uint8_t compact[AREA_SIZE] ALIGNED(64);
+	static uint8_t none[AREA_SIZE] ALIGNED(64);
+
+	memset(got, 0, sizeof(got));
+	memset(none, 0, sizeof(none));
+	*(uint32_t *)(none + 24) = 0x1f80;
+	check(xrstor_safe(want, allowed) == OK, "XRSTOR");
+	for (unsigned n = 0; n < EXITS / 10; n++)
+		leave(n);
+	if (supervisor)
+		xsaves(got, allowed);
+	else
+		check(xsavec_safe(got, allowed) == OK, "XSAVEC");
+	compare_compact(allowed);
+	memcpy(compact, got, sizeof(compact));
+	check(xrstor_safe(none, allowed) == OK, "XRSTOR of the initial state");
+	leave(1);
+	if (supervisor)
+		xrstors(compact, allowed);
+	else
+		check(xrstor_safe(compact, allowed) == OK, "XRSTOR of a compacted image");
+	leave(0);
+	memset(got, 0, sizeof(got));
+	xsave(got, allowed);
+	for (unsigned i = 2; i < 32; i++) {
+		struct cpuid_regs r = cpuid(CPUID_LEAF_XSAVE, i);
+
+		if (allowed & BIT(i))
+			compare(i, r.ebx, i == 9 ? 4 : r.eax);
+	}
+	compare(0, LEGACY_REGS, LEGACY_END - LEGACY_REGS);
+}
+
+static void test_forms(uint64_t allowed)
+{
+	uint32_t forms = cpuid(CPUID_LEAF_XSAVE, 1).eax;
+
+	if (forms & CPUID_D_1_EAX_XSAVEC)
+		test_compact(allowed, false);
+	if (forms & CPUID_D_1_EAX_XSAVES)
+		test_compact(allowed, true);
+	if (forms & CPUID_D_1_EAX_XGETBV1)
+		check((xgetbv(1) & ~allowed) == 0, "XGETBV of 1 is 0x%lx", xgetbv(1));
+	print("fpu: XSAVEC %u, XSAVES %u", !!(forms & CPUID_D_1_EAX_XSAVEC),
+		!!(forms & CPUID_D_1_EAX_XSAVES));
+}
+
 static void test_general(void)
 {
 	int changed;
@@ -127,4 +216,5 @@ void payload_run(void)
 		test_xsetbv(allowed);
 	check(xsetbv_safe(0, allowed) == OK, "XCR0 refuses 0x%lx", allowed);
 	test_xsave_state(allowed);
+	test_forms(allowed);
 }

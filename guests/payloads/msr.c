@@ -10,6 +10,7 @@
 PAYLOAD("msr");
 
 #define NON_CANONICAL 0x8000000000000000ull
+#define BANKS         6u
 
 /* What a guest of Bulkhead finds at its start. */
 struct found {
@@ -23,8 +24,9 @@ static const struct found initial[] = {
 	{MSR_IA32_TSC_ADJUST, ~0ull, 0},
 	{MSR_IA32_BIOS_SIGN_ID, ~0ull, 0},
 	{MSR_IA32_MTRRCAP, MTRRCAP_VCNT_MASK | MTRRCAP_FIX, 8 | MTRRCAP_FIX},
-	{MSR_IA32_MCG_CAP, 0xff, 0},
+	{MSR_IA32_MCG_CAP, ~0ull, MCG_CAP_CTL_P | BANKS},
 	{MSR_IA32_MCG_STATUS, ~0ull, 0},
+	{MSR_IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS, MISC_ENABLE_FAST_STRINGS},
 	{MSR_IA32_PAT, ~0ull, PAT_RESET_VALUE},
 	{MSR_IA32_MTRR_DEF_TYPE, MTRR_DEF_TYPE_E, MTRR_DEF_TYPE_E},
 	{MSR_IA32_EFER, ~0ull, EFER_LME | EFER_LMA},
@@ -37,13 +39,13 @@ static const struct found initial[] = {
 static const struct found initial_intel[] = {
 	{MSR_IA32_PLATFORM_ID, ~0ull, 0},
 	{MSR_IA32_FEATURE_CONTROL, ~0ull, FEATURE_CONTROL_LOCK},
-	{MSR_IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS, MISC_ENABLE_FAST_STRINGS},
 };
 
 static const struct found initial_amd[] = {
 	{MSR_PERF_EVT_SEL0, ~0ull, 0},
 	{MSR_SYSCFG, ~0ull, 0},
 	{MSR_HWCR, ~0ull, HWCR_TSC_FREQ_SEL},
+	{MSR_F15H_PERF_CTL0, ~0ull, 0},
 	{MSR_INT_PENDING, ~0ull, 0},
 	{0xc0010114, ~0ull, 0x18}, /* VM_CR: SVM disabled and locked */
 	{MSR_AMD_DE_CFG, ~0ull, DE_CFG_LFENCE_SERIALIZES},
@@ -67,13 +69,14 @@ static const struct range forbidden[] = {
 	{0x1b0, 0x1b1}, /* energy bias */
 	{0x1f2, 0x1f3}, /* SMRR */
 	{0x345, 0x345}, /* performance capabilities */
+	{0x280, 0x285}, /* corrected machine checks */
 	{0x38d, 0x390}, /* fixed counters */
+	{0x418, 0x42f}, /* more banks than there are */
 	{0x480, 0x491}, /* VMX capabilities */
 	{0x570, 0x572}, /* processor trace */
 	{0x606, 0x61e}, /* power */
 	{0xc81, 0xc82}, /* cache allocation */
 	{0xc90, 0xc91},
-	{0xda0, 0xda0},           /* XSS */
 	{0x40000000, 0x40000003}, /* another hypervisor's */
 	{0x4b564d00, 0x4b564d06}, /* KVM's */
 	{0xc0000104, 0xc0000104}, /* TSC ratio */
@@ -92,7 +95,7 @@ static const struct range forbidden_intel[] = {
 static const struct range forbidden_amd[] = {
 	{MSR_IA32_PLATFORM_ID, MSR_IA32_PLATFORM_ID},
 	{MSR_IA32_FEATURE_CONTROL, MSR_IA32_FEATURE_CONTROL},
-	{MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE}, {0xc0000408, 0xc0000408}, /* machine check */
+	{0xc0000408, 0xc0000408}, /* machine check */
 	{0xc0010130, 0xc0010131}, /* memory encryption */
 	{0xc0011004, 0xc0011005}, /* CPUID overrides */
 	{0xc0011020, 0xc0011021}, /* speculative stores, instruction cache */
@@ -127,6 +130,16 @@ static const struct {
 	{MSR_IA32_EFER, EFER_LMA}, /* LME cannot change while paging is on */
 	{MSR_IA32_EFER, EFER_LME | EFER_LMA | 1ull << 63},
 	{MSR_IA32_FEATURE_CONTROL, 5},
+	{MSR_IA32_MCG_CAP, MCG_CAP_CTL_P | BANKS},
+	{MSR_IA32_MCG_STATUS, 8},
+	{MSR_IA32_MCG_CTL, 1},
+	{MSR_IA32_MC0_CTL, 2},
+	{MSR_IA32_MC0_CTL + 1, 1},
+	{MSR_IA32_MC0_CTL + 2, ~0ull},
+	{MSR_IA32_DEBUGCTL, 2},
+	{MSR_IA32_MISC_ENABLE, 1ull << 40},
+	{MSR_IA32_XSS, 1ull << 8},
+	{MSR_IA32_PKRS, 1ull << 32},
 	{MSR_IA32_TSC_AUX, 1ull << 32},
 };
 
@@ -296,6 +309,64 @@ static void test_tsc_aux(void)
 		rdmsr(MSR_IA32_TSC_AUX));
 }
 
+/* What a kernel does with them at its start: everything on, nothing reported. */
+static void test_machine_check(void)
+{
+	for (uint32_t i = 0; i < BANKS; i++) {
+		uint32_t ctl = MSR_IA32_MC0_CTL + 4 * i;
+
+		wrmsr(ctl, 0);
+		check(rdmsr(ctl) == 0, "MC%u_CTL is 0x%lx", i, rdmsr(ctl));
+		wrmsr(ctl, ~0ull);
+		check(rdmsr(ctl) == ~0ull, "MC%u_CTL is 0x%lx", i, rdmsr(ctl));
+		for (uint32_t n = 1; n < 4; n++) {
+			wrmsr(ctl + n, 0);
+			check(rdmsr(ctl + n) == 0, "bank %u reports 0x%lx", i, rdmsr(ctl + n));
+		}
+	}
+	wrmsr(MSR_IA32_MCG_CTL, ~0ull);
+	check(rdmsr(MSR_IA32_MCG_CTL) == ~0ull, "MCG_CTL is 0x%lx", rdmsr(MSR_IA32_MCG_CTL));
+	wrmsr(MSR_IA32_MCG_STATUS, 0);
+}
+
+static void test_misc_enable(void)
+{
+	const uint64_t other = 0x400c51889ull;
+	uint64_t old = rdmsr(MSR_IA32_MISC_ENABLE);
+
+	wrmsr(MSR_IA32_MISC_ENABLE, other | (old & 0xf7f));
+	check(rdmsr(MSR_IA32_MISC_ENABLE) == (other | (old & 0xf7f)), "MISC_ENABLE is 0x%lx",
+		rdmsr(MSR_IA32_MISC_ENABLE));
+	check(cpuid(0, 0).eax == 2, "leaf 0 tells 0x%x in spite of its limit", cpuid(0, 0).eax);
+	check(!(cpuid(CPUID_LEAF_EXT_FEAT, 0).edx & CPUID_EXT1_EDX_NX), "NX in spite of XD off");
+	wrmsr(MSR_IA32_MISC_ENABLE, old);
+	check(cpuid(0, 0).eax > 2, "leaf 0 stays limited");
+	check(cpuid(CPUID_LEAF_EXT_FEAT, 0).edx & CPUID_EXT1_EDX_NX, "NX stays off");
+}
+
+/* These follow a feature. */
+static void test_features(void)
+{
+	bool xsaves = cpuid(0, 0).eax >= CPUID_LEAF_XSAVE &&
+		      (cpuid(CPUID_LEAF_XSAVE, 1).eax & CPUID_D_1_EAX_XSAVES);
+	bool pks = cpuid(0, 0).eax >= CPUID_LEAF_EXTENDED &&
+		   (cpuid(CPUID_LEAF_EXTENDED, 0).ecx & CPUID_7_ECX_PKS);
+	uint64_t value = 0;
+
+	check((rdmsr_safe(MSR_IA32_XSS, &value) == OK) == xsaves && value == 0,
+		"XSS reads 0x%lx, XSAVES %u", value, xsaves);
+	check((wrmsr_safe(MSR_IA32_XSS, 0) == OK) == xsaves, "XSS, XSAVES %u", xsaves);
+	value = 0;
+	check((rdmsr_safe(MSR_IA32_PKRS, &value) == OK) == pks && value == 0,
+		"PKRS reads 0x%lx, PKS %u", value, pks);
+	if (!pks)
+		return;
+	wrmsr(MSR_IA32_PKRS, 0xdeadbeec);
+	cpuid(0, 0);
+	check(rdmsr(MSR_IA32_PKRS) == 0xdeadbeec, "PKRS is 0x%lx", rdmsr(MSR_IA32_PKRS));
+	wrmsr(MSR_IA32_PKRS, 0);
+}
+
 void payload_run(void)
 {
 	if (on_bulkhead()) {
@@ -303,6 +374,9 @@ void payload_run(void)
 		test_forbidden();
 		test_tsc();
 		test_apic_base();
+		test_machine_check();
+		test_misc_enable();
+		test_features();
 	}
 	test_plain();
 	test_memory_types();

@@ -232,30 +232,48 @@ static bool misc_enable_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 	return true;
 }
 
+/*
+ * What can be switched: the first two change what CPUID says, the others belong to features that
+ * are not shown, or make no difference that a guest can see.
+ */
+#define MISC_ENABLE_SWITCHES                                                                       \
+	(MISC_ENABLE_LIMIT_CPUID | MISC_ENABLE_XD_DISABLE | MISC_ENABLE_FAST_STRINGS |             \
+		MISC_ENABLE_TCC | MISC_ENABLE_EMON | MISC_ENABLE_EIST | MISC_ENABLE_MONITOR |      \
+		MISC_ENABLE_XTPR_DISABLE)
+
 static bool misc_enable_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 {
 	(void)msr;
-	/* Only fast strings can be switched, and switching them changes nothing a guest can see. */
-	if ((value ^ c->misc_enable) & ~(uint64_t)MISC_ENABLE_FAST_STRINGS)
+	if ((value ^ c->misc_enable) & ~MISC_ENABLE_SWITCHES)
 		return false;
 	c->misc_enable = value;
+	cpuid_table_restrict(
+		&c->cpuid, value & MISC_ENABLE_LIMIT_CPUID, value & MISC_ENABLE_XD_DISABLE);
 	return true;
 }
 
-static bool mcg_status_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
+static bool mc_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 {
-	(void)msr;
-	*value = c->mcg_status;
-	return true;
+	return mce_read(&c->mce, msr, value);
 }
 
-static bool mcg_status_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
+static bool mc_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
+{
+	return mce_write(&c->mce, msr, value);
+}
+
+/* No supervisor state can be saved, so none of its bits can be set. */
+static bool xss_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 {
 	(void)msr;
-	if (value & ~7ull)
-		return false;
-	c->mcg_status = value;
-	return true;
+	*value = 0;
+	return c->cpuid.has_xsaves;
+}
+
+static bool xss_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
+{
+	(void)msr;
+	return c->cpuid.has_xsaves && value == 0;
 }
 
 static bool tsc_aux_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
@@ -312,8 +330,7 @@ static const struct msr_rule rules[] = {
 	{MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, tsc_adjust_read, tsc_adjust_write},
 	{MSR_IA32_BIOS_SIGN_ID, MSR_IA32_BIOS_SIGN_ID, read_zero, write_ignored},
 	{MSR_IA32_MTRRCAP, MSR_IA32_MTRRCAP, mtrrcap_read, NULL},
-	{MSR_IA32_MCG_CAP, MSR_IA32_MCG_CAP, read_zero, NULL},
-	{MSR_IA32_MCG_STATUS, MSR_IA32_MCG_STATUS, mcg_status_read, mcg_status_write},
+	{MSR_IA32_MCG_CAP, MSR_IA32_MCG_CTL, mc_read, mc_write},
 	{MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE, misc_enable_read, misc_enable_write},
 	{MSR_IA32_DEBUGCTL, MSR_IA32_DEBUGCTL, read_zero, write_zero},
 	{MSR_IA32_MTRR_PHYSBASE0, MSR_IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_PAIRS - 1,
@@ -323,8 +340,10 @@ static const struct msr_rule rules[] = {
 	{MSR_IA32_MTRR_FIX4K_C0000, MSR_IA32_MTRR_FIX4K_F8000, fixed_read, fixed_write},
 	{MSR_IA32_PAT, MSR_IA32_PAT, pat_read, pat_write},
 	{MSR_IA32_MTRR_DEF_TYPE, MSR_IA32_MTRR_DEF_TYPE, def_type_read, def_type_write},
+	{MSR_IA32_MC0_CTL, MSR_IA32_MC0_CTL + 4 * MCE_BANKS - 1, mc_read, mc_write},
 	{MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE, deadline_read, deadline_write},
 	{LAPIC_MSR_FIRST, LAPIC_MSR_LAST, x2apic_read, x2apic_write},
+	{MSR_IA32_XSS, MSR_IA32_XSS, xss_read, xss_write},
 	{MSR_IA32_EFER, MSR_IA32_EFER, efer_read, efer_write},
 	{MSR_IA32_TSC_AUX, MSR_IA32_TSC_AUX, tsc_aux_read, tsc_aux_write},
 };
@@ -351,11 +370,14 @@ static const struct msr_rule *find_rule(uint32_t msr)
 	return NULL;
 }
 
-/* The rule for this guest's CPU: AMD's have none of these (APM vol. 2, "MSR Cross-Reference"). */
+/*
+ * The rule for this guest's CPU: AMD's have none of these (APM vol. 2, "MSR Cross-Reference").
+ * MISC_ENABLE is not on the list though they have none either: tests of MSRs write it on any CPU,
+ * and it can do no harm.
+ */
 static const struct msr_rule *rule_for(const struct vm_cpu *c, uint32_t msr)
 {
-	static const uint32_t not_amd[] = {
-		MSR_IA32_PLATFORM_ID, MSR_IA32_FEATURE_CONTROL, MSR_IA32_MISC_ENABLE};
+	static const uint32_t not_amd[] = {MSR_IA32_PLATFORM_ID, MSR_IA32_FEATURE_CONTROL};
 
 	for (unsigned i = 0; is_amd(c) && i < ARRAY_SIZE(not_amd); i++) {
 		if (msr == not_amd[i])
@@ -384,6 +406,7 @@ bool vm_msr_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 
 void vm_msr_reset(struct vm_cpu *c)
 {
+	mce_reset(&c->mce);
 	c->misc_enable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAIL |
 			 MISC_ENABLE_PEBS_UNAVAIL;
 	/*

@@ -143,6 +143,8 @@ static int create_cpu(
 		.tsc_hz = tsc_hz(),
 		.rdtscp = vm_host.caps.rdtscp,
 		.invpcid = vm_host.caps.invpcid,
+		.xsavec = vm_host.caps.xsavec,
+		.xsaves = vm_host.caps.xsaves,
 		.host_cr4 = vm_host.caps.cr4,
 	};
 
@@ -161,6 +163,7 @@ static int create_cpu(
 	c->vcpu.cr4_guest_bits = c->cpuid.cr4_allowed;
 	c->vcpu.has_rdtscp = vm_host.caps.rdtscp;
 	c->vcpu.has_invpcid = vm_host.caps.invpcid;
+	c->vcpu.has_xsaves = c->cpuid.has_xsaves;
 	c->xcr0 = XCR0_X87;
 	vm_msr_reset(c);
 	vm_lapic_init(c, page);

@@ -16,6 +16,7 @@
 #include "arch/x86/emul/walk.h"
 #include "arch/x86/mm/pt.h"
 #include "arch/x86/policy/cpuid.h"
+#include "arch/x86/policy/mce.h"
 #include "arch/x86/virt/virt.h"
 #include "drivers/virt/lapic.h"
 #include "hv/io/bus.h"
@@ -153,7 +154,8 @@ struct vm_cpu {
 	uint64_t tsc_offset; /* guest TSC = host TSC + this */
 	uint64_t tsc_adjust;
 	uint64_t xcr0;
-	uint64_t tsc_aux, misc_enable, mcg_status;
+	uint64_t tsc_aux, misc_enable;
+	struct mce mce;
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
 };
 

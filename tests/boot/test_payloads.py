@@ -8,7 +8,8 @@ from payloads import (Guest, boot, chain, check_neighbour, ended, neighbour, no_
                       stopped)
 
 # One line each; the guest is called as its payload unless a second one of a kind needs a name.
-CPU = [Guest(name, name) for name in ("cpuid", "msr", "paging", "debug", "fpu")]
+CPU = [Guest(name, name) for name in ("cpuid", "msr", "paging", "protect", "la57", "debug",
+                                     "fpu")]
 DEVICES = [Guest(name, name) for name in ("ports", "mmio", "emulation", "interrupts", "pic", "vga",
                                            "rtc", "keyboard")]
 DEVICES += [Guest("debugio", "debugio", debug_mmio=True),

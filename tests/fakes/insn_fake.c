@@ -417,16 +417,50 @@ static void check_area(const void *area, unsigned align)
 		fake_fail("extended state at %p is not aligned to %u", area, align);
 }
 
+#define AREA_YMM    576
+#define AREA_HEADER 512
+
 void xsave(void *area, uint64_t mask)
 {
+	uint64_t *header = (uint64_t *)((uint8_t *)area + AREA_HEADER);
+
 	check_area(area, 64);
-	(void)mask;
+	if (!(mask & fake_this->xcr0 & XCR0_AVX))
+		return;
+	memcpy((uint8_t *)area + AREA_YMM, fake_this->ymm, sizeof(fake_this->ymm));
+	header[0] |= XCR0_AVX;
 }
 
+int xsavec_safe(void *area, uint64_t mask)
+{
+	uint64_t *header = (uint64_t *)((uint8_t *)area + AREA_HEADER);
+
+	check_area(area, 64);
+	if (!(cpu_cpuid(0xd, 1).eax & 2))
+		return E_FAULT;
+	mask &= fake_this->xcr0;
+	if (mask & XCR0_AVX)
+		memcpy((uint8_t *)area + AREA_YMM - fake_this->xsavec_low, fake_this->ymm,
+			sizeof(fake_this->ymm));
+	header[0] = mask & XCR0_AVX;
+	header[1] = mask | BIT(63);
+	return OK;
+}
+
+/* Both formats have these registers in the same place. */
 int xrstor_safe(const void *area, uint64_t mask)
 {
+	const uint64_t *header = (const uint64_t *)((const uint8_t *)area + AREA_HEADER);
+
 	check_area(area, 64);
-	(void)mask;
+	if ((header[0] & ~fake_this->xcr0) || header[2])
+		return E_FAULT;
+	if (!(mask & fake_this->xcr0 & XCR0_AVX))
+		return OK;
+	if (header[0] & XCR0_AVX)
+		memcpy(fake_this->ymm, (const uint8_t *)area + AREA_YMM, sizeof(fake_this->ymm));
+	else
+		memset(fake_this->ymm, 0, sizeof(fake_this->ymm));
 	return OK;
 }
 

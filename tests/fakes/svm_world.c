@@ -84,7 +84,7 @@ void svmw_vcpu_init(struct vcpu *v, unsigned vpid)
 	v->owner = SVMW_OWNER;
 	v->stage2_root = svmw.stage2.root;
 	v->cr4_guest_bits = CR4_PSE | CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_FSGSBASE | CR4_SMEP;
-	v->has_rdtscp = v->has_invpcid = true;
+	v->has_rdtscp = v->has_invpcid = v->has_xsaves = true;
 	if (svm_vcpu_init(v) != OK)
 		fake_fail("no memory");
 }

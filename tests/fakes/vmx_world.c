@@ -76,7 +76,7 @@ void world_vcpu_init(struct vcpu *v, unsigned vpid)
 	v->stage2_root = world.stage2.root;
 	v->cr4_guest_bits = CR4_PSE | CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_FSGSBASE | CR4_SMEP |
 			    CR4_LA57;
-	v->has_rdtscp = v->has_invpcid = true;
+	v->has_rdtscp = v->has_invpcid = v->has_xsaves = true;
 	if (vmx_vcpu_init(v) != OK)
 		fake_fail("no memory");
 }

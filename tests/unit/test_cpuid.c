@@ -37,6 +37,8 @@ static int setup(void **state)
 		.tsc_hz = FAKE_TSC_HZ,
 		.rdtscp = true,
 		.invpcid = true,
+		.xsavec = true,
+		.xsaves = true,
 		.host_cr4 = 0x3767ff & ~(CR4_VMXE | CR4_SMXE)};
 	build();
 	return 0;
@@ -75,18 +77,18 @@ static void hidden(void **state)
 	assert_int_equal(
 		leaf(7, 0)->ebx & (CPUID_7_EBX_SGX | CPUID_7_EBX_HLE | CPUID_7_EBX_RTM |
 					  CPUID_7_EBX_MPX | CPUID_7_EBX_PT | CPUID_7_EBX_PQM |
-					  CPUID_7_EBX_PQE | 1u << 22 | 1u << 26 | 1u << 27),
+					  CPUID_7_EBX_PQE | 1u << 26 | 1u << 27),
 		0);
 	assert_int_equal(
-		leaf(7, 0)->ecx & (CPUID_7_ECX_WAITPKG | CPUID_7_ECX_CET_SS | CPUID_7_ECX_TME |
-					  CPUID_7_ECX_KL | CPUID_7_ECX_BUS_LOCK |
-					  CPUID_7_ECX_ENQCMD | CPUID_7_ECX_PKS | 1u << 30 |
-					  1u << 25 | 1u << 27 | 1u << 28 | 0x1fu << 17),
+		leaf(7, 0)->ecx &
+			(CPUID_7_ECX_WAITPKG | CPUID_7_ECX_CET_SS | CPUID_7_ECX_TME |
+				CPUID_7_ECX_KL | CPUID_7_ECX_BUS_LOCK | CPUID_7_ECX_ENQCMD |
+				1u << 30 | 1u << 25 | 1u << 27 | 1u << 28 | 0x1fu << 17),
 		0);
 	assert_int_equal(leaf(7, 0)->edx & ~(1u << 4 | CPUID_7_EDX_MD_CLEAR), 0);
 	assert_int_equal(leaf(7, 0)->eax, 0); /* no further subleaves ... */
 	assert_regs(leaf(7, 1), 0, 0, 0, 0);
-	assert_int_equal(leaf(0xd, 1)->eax & (CPUID_D_1_EAX_XSAVES | CPUID_D_1_EAX_XFD), 0);
+	assert_int_equal(leaf(0xd, 1)->eax & CPUID_D_1_EAX_XFD, 0);
 	assert_int_equal(leaf(0xd, 1)->ecx | leaf(0xd, 1)->edx, 0);
 	assert_int_equal(leaf(6, 0)->eax, 1u << 2);
 	for (uint32_t i = 0; i < 2; i++) {
@@ -235,26 +237,27 @@ static void xsave_sizes(void **state)
 {
 	static const struct {
 		uint64_t xcr0;
-		uint32_t standard;
+		uint32_t standard, compacted;
 	} rows[] = {
-		{XCR0_X87, 576},
-		{XCR0_X87 | XCR0_SSE, 576},
-		{XCR0_X87 | XCR0_SSE | XCR0_AVX, 0x240 + 0x100},
-		{0xe7, 0x680 + 0x400},
-		{0x2e7, 0xa80 + 8},
-		{0x207, 0xa80 + 8},
-		{0x203, 0xa80 + 8},
+		{XCR0_X87, 576, 576},
+		{XCR0_X87 | XCR0_SSE, 576, 576},
+		{XCR0_X87 | XCR0_SSE | XCR0_AVX, 0x240 + 0x100, 576 + 0x100},
+		{0xe7, 0x680 + 0x400, 576 + 0x100 + 0x40 + 0x200 + 0x400},
+		{0x2e7, 0xa80 + 8, 576 + 0x100 + 0x40 + 0x200 + 0x400 + 8},
+		{0x207, 0xa80 + 8, 576 + 0x100 + 8},
+		{0x203, 0xa80 + 8, 576 + 8},
 	};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		cpuid_table_update(&t, 0, rows[i].xcr0, true);
 		assert_int_equal(leaf(0xd, 0)->ebx, rows[i].standard);
-		assert_int_equal(leaf(0xd, 1)->ebx, 0);
+		assert_int_equal(leaf(0xd, 1)->ebx, rows[i].compacted);
 	}
 	assert_int_equal(t.xcr0_allowed, 0x2e7);
 	assert_regs(leaf(0xd, 0), 0x2e7, 0xa88, 0xa88, 0);
-	assert_int_equal(leaf(0xd, 1)->eax, CPUID_D_1_EAX_XSAVEOPT | CPUID_D_1_EAX_XGETBV1);
+	assert_int_equal(leaf(0xd, 1)->eax, CPUID_D_1_EAX_XSAVEOPT | CPUID_D_1_EAX_XSAVEC |
+						    CPUID_D_1_EAX_XGETBV1 | CPUID_D_1_EAX_XSAVES);
 	assert_regs(leaf(0xd, 2), 0x100, 0x240, 0, 0);
 	assert_regs(leaf(0xd, 9), 8, 0xa80, 0, 0);
 	for (uint32_t i = 3; i <= 4; i++) /* MPX */
@@ -262,6 +265,35 @@ static void xsave_sizes(void **state)
 	assert_regs(leaf(0xd, 8), 0, 0, 0, 0); /* PT: a supervisor component */
 	for (uint32_t i = 10; i < 64; i++)     /* among them AMX */
 		assert_regs(leaf(0xd, i), 0, 0, 0, 0);
+}
+
+/* Components may ask for alignment; the machine may have XSAVEC and XSAVES, or not. */
+static void compacted_form(void **state)
+{
+	struct cpuid_regs r = fake_cpuid_host(NULL, 0xd, 9);
+
+	(void)state;
+	r.ecx = 7;
+	fake_cpuid_set(0xd, 9, r);
+	r = fake_cpuid_host(NULL, 0xd, 5);
+	r.eax = 0x48;
+	fake_cpuid_set(0xd, 5, r);
+	build();
+	assert_int_equal(leaf(0xd, 9)->ecx, 2); /* aligned; no supervisor state, no XFD */
+	cpuid_table_update(&t, 0, 0x2e7, true);
+	assert_int_equal(leaf(0xd, 1)->ebx, 576 + 0x100 + 0x48 + 0x200 + 0x400 + 0x38 + 8);
+	assert_true(t.has_xsaves);
+	p.xsaves = false; /* VT-x without the control */
+	build();
+	assert_int_equal(leaf(0xd, 1)->eax & (CPUID_D_1_EAX_XSAVEC | CPUID_D_1_EAX_XSAVES),
+		CPUID_D_1_EAX_XSAVEC);
+	assert_false(t.has_xsaves);
+	p.xsaves = true;
+	p.xsavec = false; /* it does not do what it should */
+	build();
+	assert_int_equal(leaf(0xd, 1)->eax, CPUID_D_1_EAX_XSAVEOPT | CPUID_D_1_EAX_XGETBV1);
+	assert_int_equal(leaf(0xd, 1)->ebx, 0);
+	assert_false(t.has_xsaves);
 }
 
 static void dynamic_bits(void **state)
@@ -364,15 +396,14 @@ static void allowed_cr4(void **state)
 						CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
 						CR4_OSXMMEXCPT | CR4_FSGSBASE | CR4_PCIDE |
 						CR4_OSXSAVE | CR4_SMEP | CR4_SMAP);
-	/* LA57 is not offered when the host's CR4 cannot hold it. */
-	assert_false(leaf(7, 0)->ecx & CPUID_7_ECX_LA57);
+	/* What the host's CR4 cannot hold is not offered. */
+	assert_false(leaf(7, 0)->ecx & (CPUID_7_ECX_LA57 | CPUID_7_ECX_PKS));
 	p.host_cr4 = UINT64_MAX;
 	build();
 	/* Even then only what CPUID shows. */
-	assert_int_equal(
-		t.cr4_allowed & (CR4_VMXE | CR4_SMXE | CR4_KL | CR4_CET | CR4_PKS | CR4_UINTR), 0);
-	assert_int_equal(
-		t.cr4_allowed & (CR4_UMIP | CR4_PKE | CR4_LA57), CR4_UMIP | CR4_PKE | CR4_LA57);
+	assert_int_equal(t.cr4_allowed & (CR4_VMXE | CR4_SMXE | CR4_KL | CR4_CET | CR4_UINTR), 0);
+	assert_int_equal(t.cr4_allowed & (CR4_UMIP | CR4_PKE | CR4_LA57 | CR4_PKS),
+		CR4_UMIP | CR4_PKE | CR4_LA57 | CR4_PKS);
 }
 
 static void cr4_follows_features(void **state)
@@ -417,6 +448,7 @@ int main(void)
 		TEST(every_leaf_is_bounded),
 		TEST(few_leaves),
 		TEST(xsave_sizes),
+		TEST(compacted_form),
 		TEST(dynamic_bits),
 		TEST(topology),
 		TEST(tsc_rate),

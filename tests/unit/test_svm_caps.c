@@ -238,6 +238,12 @@ static void maps(void **state)
 	hpa_t shared = svm_config.msrpm;
 	assert_int_equal(svm_cpu_enable(1, &reason), OK);
 	assert_int_equal(svm_config.msrpm, shared);
+	/* Keys for supervisor pages only where there are some. */
+	assert_true(intercepted(MSR_IA32_PKRS, false) && intercepted(MSR_IA32_PKRS, true));
+	fake_cpuid_set(7, 0, (struct cpuid_regs){.ecx = CPUID_7_ECX_PKS});
+	svm_config.msrpm = 0;
+	assert_int_equal(svm_cpu_enable(2, &reason), OK);
+	assert_false(intercepted(MSR_IA32_PKRS, false) || intercepted(MSR_IA32_PKRS, true));
 }
 
 int main(void)

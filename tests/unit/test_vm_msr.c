@@ -89,7 +89,7 @@ static const struct {
 	{0x3a, 0x3b},
 	{0x8b, 0x8b},
 	{0xfe, 0xfe},
-	{0x179, 0x17a},
+	{0x179, 0x17b},
 	{0x1a0, 0x1a0},
 	{0x1d9, 0x1d9},
 	{0x200, 0x20f},
@@ -98,7 +98,9 @@ static const struct {
 	{0x268, 0x26f},
 	{0x277, 0x277},
 	{0x2ff, 0x2ff},
+	{0x400, 0x417},
 	{0x6e0, 0x6e0},
+	{0xda0, 0xda0},
 	{0xc0000080, 0xc0000080},
 	{0xc0000103, 0xc0000103},
 };
@@ -162,9 +164,8 @@ static void dangerous_ones(void **state)
 {
 	static const uint32_t msrs[] = {MSR_IA32_SPEC_CTRL, MSR_IA32_PRED_CMD,
 		MSR_IA32_BIOS_UPDT_TRIG, MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_TSX_CTRL,
-		MSR_IA32_PERF_CTL, MSR_IA32_PERF_GLOBAL_CTRL, MSR_IA32_VMX_BASIC, MSR_IA32_MC0_CTL,
-		MSR_IA32_XSS, MSR_SYSCFG, MSR_HWCR, 0xc0010117 /* VM_HSAVE_PA */,
-		0xc0010114 /* VM_CR */};
+		MSR_IA32_PERF_CTL, MSR_IA32_PERF_GLOBAL_CTRL, MSR_IA32_VMX_BASIC, MSR_SYSCFG,
+		MSR_HWCR, 0xc0010117 /* VM_HSAVE_PA */, 0xc0010114 /* VM_CR */};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++) {
@@ -182,7 +183,7 @@ static void constants(void **state)
 		{MSR_IA32_PLATFORM_ID, 0},
 		{MSR_IA32_FEATURE_CONTROL, FEATURE_CONTROL_LOCK},
 		{MSR_IA32_MTRRCAP, MTRRCAP_WC | MTRRCAP_FIX | 8},
-		{MSR_IA32_MCG_CAP, 0},
+		{MSR_IA32_MCG_CAP, 0x106},
 	};
 
 	(void)state;
@@ -400,25 +401,89 @@ static void efer(void **state)
 	refuses(MSR_IA32_EFER, 0);
 }
 
+static const struct cpuid_regs *leaf(uint32_t number)
+{
+	return cpuid_table_find(&c->cpuid, number, 0);
+}
+
 static void misc_enable(void **state)
 {
+	const uint64_t switches = 0x400c50089;
 	uint64_t value = value_of(MSR_IA32_MISC_ENABLE);
+	uint32_t max = leaf(0)->eax;
 
 	(void)state;
 	assert_int_equal(value,
 		MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAIL | MISC_ENABLE_PEBS_UNAVAIL);
-	keeps(MSR_IA32_MISC_ENABLE, value & ~MISC_ENABLE_FAST_STRINGS);
-	keeps(MSR_IA32_MISC_ENABLE, value);
-	for (unsigned bit = 1; bit < 64; bit++)
-		refuses(MSR_IA32_MISC_ENABLE, value ^ BIT(bit));
+	for (unsigned bit = 0; bit < 64; bit++) {
+		if (switches & BIT(bit))
+			keeps(MSR_IA32_MISC_ENABLE, value ^ BIT(bit));
+		else
+			refuses(MSR_IA32_MISC_ENABLE, value_of(MSR_IA32_MISC_ENABLE) ^ BIT(bit));
+	}
+	/* Two of them change CPUID. */
+	takes(MSR_IA32_MISC_ENABLE, value | MISC_ENABLE_LIMIT_CPUID);
+	assert_int_equal(leaf(0)->eax, 2);
+	assert_true(leaf(0x80000001)->edx & CPUID_EXT1_EDX_NX);
+	takes(MSR_IA32_MISC_ENABLE, value | MISC_ENABLE_XD_DISABLE);
+	assert_int_equal(leaf(0)->eax, max);
+	assert_false(leaf(0x80000001)->edx & CPUID_EXT1_EDX_NX);
+	refuses(MSR_IA32_EFER, EFER_LME | EFER_NXE);
+	takes(MSR_IA32_MISC_ENABLE, value);
+	assert_true(leaf(0x80000001)->edx & CPUID_EXT1_EDX_NX);
+	takes(MSR_IA32_EFER, EFER_LME | EFER_NXE);
 }
 
 static void mcg_status(void **state)
 {
 	(void)state;
 	keeps(MSR_IA32_MCG_STATUS, 0);
+	keeps(MSR_IA32_MCG_STATUS, 5);
 	for (unsigned bit = 3; bit < 64; bit++)
 		refuses(MSR_IA32_MCG_STATUS, BIT(bit));
+	keeps(MSR_IA32_MCG_CTL, 0);
+	keeps(MSR_IA32_MCG_CTL, UINT64_MAX);
+	refuses(MSR_IA32_MCG_CTL, 1);
+}
+
+/* Banks that are empty: CTL takes all or nothing, the others can be cleared. */
+static void mc_banks(void **state)
+{
+	(void)state;
+	for (uint32_t msr = MSR_IA32_MC0_CTL; msr < MSR_IA32_MC0_CTL + 24; msr += 4) {
+		assert_int_equal(value_of(msr), UINT64_MAX);
+		keeps(msr, 0);
+		refuses(msr, 1);
+		refuses(msr, BIT(63));
+		keeps(msr, UINT64_MAX);
+		keeps(msr, ~BIT(10)); /* Linux, in bank 4 of a K8 */
+		keeps(msr, ~BIT(0));
+		refuses(msr, ~BIT(1));
+		for (uint32_t i = 1; i < 4; i++) {
+			keeps(msr + i, 0);
+			for (unsigned bit = 0; bit < 64; bit++)
+				refuses(msr + i, BIT(bit));
+		}
+	}
+	/* Each is a register of its own, and there are no more. */
+	takes(MSR_IA32_MC0_CTL + 4, 0);
+	assert_int_equal(value_of(MSR_IA32_MC0_CTL), ~BIT(0));
+	assert_int_equal(value_of(MSR_IA32_MC0_CTL + 8), ~BIT(0));
+	assert_false(reads(MSR_IA32_MC0_CTL + 24));
+	assert_false(reads(0x280)); /* CMCI */
+	assert_false(reads(0x180)); /* extended state */
+}
+
+/* There is no supervisor state: the register can only be zero, and without XSAVES is not there. */
+static void xss(void **state)
+{
+	(void)state;
+	keeps(MSR_IA32_XSS, 0);
+	for (unsigned bit = 0; bit < 64; bit++)
+		refuses(MSR_IA32_XSS, BIT(bit));
+	c->cpuid.has_xsaves = false;
+	assert_false(reads(MSR_IA32_XSS));
+	refuses(MSR_IA32_XSS, 0);
 }
 
 static void tsc_aux(void **state)
@@ -569,6 +634,8 @@ int main(void)
 		TEST(efer),
 		TEST(misc_enable),
 		TEST(mcg_status),
+		TEST(mc_banks),
+		TEST(xss),
 		TEST(tsc_aux),
 		TEST(apic_base),
 		TEST(x2apic_registers),

@@ -245,7 +245,8 @@ static void bitmaps(void **state)
 {
 	static const uint32_t own[] = {MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP,
 		MSR_IA32_SYSENTER_EIP, MSR_IA32_STAR, MSR_IA32_LSTAR, MSR_IA32_CSTAR,
-		MSR_IA32_FMASK, MSR_IA32_FS_BASE, MSR_IA32_GS_BASE, MSR_IA32_KERNEL_GS_BASE};
+		MSR_IA32_FMASK, MSR_IA32_FS_BASE, MSR_IA32_GS_BASE, MSR_IA32_KERNEL_GS_BASE,
+		MSR_IA32_PKRS};
 	const uint8_t *io;
 
 	(void)state;
@@ -268,6 +269,12 @@ static void bitmaps(void **state)
 	hpa_t shared = vmx_config.msr_bitmap;
 	assert_int_equal(vmx_cpu_enable(1, &reason), OK);
 	assert_int_equal(vmx_config.msr_bitmap, shared);
+	/* Keys for supervisor pages only where there are some. */
+	fake_cpu_select(2);
+	fake_cpuid_set(7, 0, (struct cpuid_regs){0});
+	vmx_config.msr_bitmap = 0;
+	assert_int_equal(vmx_cpu_enable(2, &reason), OK);
+	assert_true(intercepted(MSR_IA32_PKRS, false) && intercepted(MSR_IA32_PKRS, true));
 }
 
 static void enable_without_memory(void **state)

@@ -310,16 +310,16 @@ static void init_without_memory(void **state)
 static void optional_instructions(void **state)
 {
 	struct vcpu v;
+	const uint64_t optional = PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES;
 	uint64_t all = fake_vmcs_get(VMCS_PROC2_CONTROLS);
 
 	(void)state;
-	assert_int_equal(all & (PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID),
-		PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID);
+	assert_int_equal(all & optional, optional);
 	world_vcpu_init(&v, 2);
-	v.has_rdtscp = v.has_invpcid = false;
+	v.has_rdtscp = v.has_invpcid = v.has_xsaves = false;
 	vmx_vcpu_load(&v);
-	assert_int_equal(fake_vmcs_get(VMCS_PROC2_CONTROLS),
-		all & ~(uint64_t)(PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID));
+	assert_int_equal(fake_vmcs_get(VMCS_PROC2_CONTROLS), all & ~optional);
+	assert_int_equal(fake_vmcs_get(VMCS_XSS_EXITING_BITMAP), 0);
 	assert_int_equal(fake_vmcs_get(VMCS_EXCEPTION_BITMAP), 1u << 1 | 1u << 17 | 1u << 18);
 }
 

@@ -197,6 +197,19 @@ static inline void xsave(void *area, uint64_t mask)
 			 : "memory");
 }
 
+static inline MUST_CHECK int xsavec_safe(void *area, uint64_t mask)
+{
+	int status = E_FAULT;
+
+	__asm__ volatile("1: xsavec64 (%1)\n\t"
+			 "xorl %0, %0\n\t"
+			 "2:\n\t" EXTABLE("1b", "2b")
+			 : "+r"(status)
+			 : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+			 : "memory", "cc");
+	return status;
+}
+
 static inline MUST_CHECK int xrstor_safe(const void *area, uint64_t mask)
 {
 	int status = E_FAULT;

@@ -158,6 +158,7 @@
 #define CPUID_D_1_EAX_XSAVEC   (1u << 1)
 #define CPUID_D_1_EAX_XGETBV1  (1u << 2)
 #define CPUID_D_1_EAX_XSAVES   (1u << 3)
+#define CPUID_D_N_ECX_ALIGNED  (1u << 1) /* subleaves from 2 on */
 #define CPUID_D_1_EAX_XFD      (1u << 4)
 
 #define CPUID_EXT1_ECX_LAHF          (1u << 0)

@@ -48,6 +48,7 @@
 #define MSR_IA32_MC0_CTL           0x00000400u
 #define MSR_IA32_TSC_DEADLINE      0x000006e0u
 #define MSR_IA32_X2APIC_BASE       0x00000800u /* register at xAPIC offset o: base + o / 16 */
+#define MSR_IA32_PKRS              0x000006e1u
 #define MSR_IA32_XSS               0x00000da0u
 
 #define MSR_IA32_EFER           0xc0000080u
@@ -66,6 +67,8 @@
 #define MSR_AMD_INT_TO       0x000001deu
 #define MSR_PERF_EVT_SEL0    0xc0010000u /* four selectors, then four counters */
 #define MSR_PERF_CTR3        0xc0010007u
+#define MSR_F15H_PERF_CTL0   0xc0010200u /* then CTR0, CTL1, ... */
+#define MSR_F15H_PERF_CTR5   0xc001020bu
 #define MSR_SYSCFG           0xc0010010u
 #define MSR_HWCR             0xc0010015u
 #define MSR_IORR_BASE0       0xc0010016u /* two pairs */
@@ -142,8 +145,19 @@
 
 /* IA32_MISC_ENABLE */
 #define MISC_ENABLE_FAST_STRINGS (1ull << 0)
+#define MISC_ENABLE_TCC          (1ull << 3) /* thermal control */
+#define MISC_ENABLE_EMON         (1ull << 7) /* performance monitoring available */
 #define MISC_ENABLE_BTS_UNAVAIL  (1ull << 11)
 #define MISC_ENABLE_PEBS_UNAVAIL (1ull << 12)
+#define MISC_ENABLE_EIST         (1ull << 16)
+#define MISC_ENABLE_MONITOR      (1ull << 18)
+#define MISC_ENABLE_LIMIT_CPUID  (1ull << 22)
+#define MISC_ENABLE_XTPR_DISABLE (1ull << 23)
+#define MISC_ENABLE_XD_DISABLE   (1ull << 34)
+
+/* IA32_MCG_CAP, IA32_MCG_STATUS */
+#define MCG_CAP_CTL_P   (1u << 8)
+#define MCG_STATUS_BITS 7u
 
 /* MTRRs */
 #define MTRRCAP_VCNT_MASK       0xffull

@@ -117,19 +117,20 @@
 #define VMCS_HOST_TR_SELECTOR  0x0c0c
 
 /* 64-bit */
-#define VMCS_IO_BITMAP_A    0x2000
-#define VMCS_IO_BITMAP_B    0x2002
-#define VMCS_MSR_BITMAP     0x2004
-#define VMCS_TSC_OFFSET     0x2010
-#define VMCS_EPT_POINTER    0x201a
-#define VMCS_GUEST_PHYSICAL 0x2400
-#define VMCS_LINK_POINTER   0x2800
-#define VMCS_GUEST_DEBUGCTL 0x2802
-#define VMCS_GUEST_PAT      0x2804
-#define VMCS_GUEST_EFER     0x2806
-#define VMCS_GUEST_PDPTE0   0x280a /* then three more, two apart */
-#define VMCS_HOST_PAT       0x2c00
-#define VMCS_HOST_EFER      0x2c02
+#define VMCS_IO_BITMAP_A        0x2000
+#define VMCS_IO_BITMAP_B        0x2002
+#define VMCS_MSR_BITMAP         0x2004
+#define VMCS_TSC_OFFSET         0x2010
+#define VMCS_EPT_POINTER        0x201a
+#define VMCS_XSS_EXITING_BITMAP 0x202c
+#define VMCS_GUEST_PHYSICAL     0x2400
+#define VMCS_LINK_POINTER       0x2800
+#define VMCS_GUEST_DEBUGCTL     0x2802
+#define VMCS_GUEST_PAT          0x2804
+#define VMCS_GUEST_EFER         0x2806
+#define VMCS_GUEST_PDPTE0       0x280a /* then three more, two apart */
+#define VMCS_HOST_PAT           0x2c00
+#define VMCS_HOST_EFER          0x2c02
 
 /* 32-bit */
 #define VMCS_PIN_CONTROLS           0x4000

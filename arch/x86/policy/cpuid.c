@@ -8,6 +8,7 @@
 
 #define LEAF_HYPERVISOR 0x40000000u
 #define LEAF_OWN        0x40000100u
+#define LEAF_LIMIT      2u
 
 /* XCR0 components a guest may use: x87, SSE, AVX, AVX-512 (three), PKRU. */
 #define XCR0_ALLOWED ((uint64_t)0x2e7)
@@ -31,26 +32,26 @@ static const struct feature_mask {
 			CPUID_1_EDX_SSE2 | CPUID_1_EDX_SS},
 	/*
 	 * ecx: AVX512_VBMI, UMIP, PKU, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ,
-	 * LA57, RDPID
+	 * LA57, RDPID, PKS
 	 */
 	{CPUID_LEAF_EXTENDED, 0, 0,
 		CPUID_7_EBX_FSGSBASE | CPUID_7_EBX_TSC_ADJUST | CPUID_7_EBX_BMI1 |
 			CPUID_7_EBX_AVX2 | CPUID_7_EBX_FDP_EXCPTN | CPUID_7_EBX_SMEP |
 			CPUID_7_EBX_BMI2 | CPUID_7_EBX_ERMS | CPUID_7_EBX_INVPCID |
 			CPUID_7_EBX_FPU_CS_DS | CPUID_7_EBX_AVX512F | CPUID_7_EBX_AVX512DQ |
-			CPUID_7_EBX_RDSEED | CPUID_7_EBX_ADX | CPUID_7_EBX_SMAP | 1u << 21 |
+			CPUID_7_EBX_RDSEED | CPUID_7_EBX_ADX | CPUID_7_EBX_SMAP | 3u << 21 |
 			CPUID_7_EBX_CLFLUSHOPT | CPUID_7_EBX_CLWB | CPUID_7_EBX_AVX512CD |
 			CPUID_7_EBX_SHA | CPUID_7_EBX_AVX512BW | CPUID_7_EBX_AVX512VL,
 		1u << 1 | CPUID_7_ECX_UMIP | CPUID_7_ECX_PKU | 1u << 6 | 1u << 8 | 1u << 9 |
 			1u << 10 | 1u << 11 | 1u << 12 | 1u << 14 | CPUID_7_ECX_LA57 |
-			CPUID_7_ECX_RDPID,
+			CPUID_7_ECX_RDPID | CPUID_7_ECX_PKS,
 		/* FSRM, MD_CLEAR */
 		1u << 4 | CPUID_7_EDX_MD_CLEAR},
-	/*
-	 * No XSAVES, hence no XSAVEC: Linux would use it by itself, which hardly any machine sees.
-	 * In Bochs 2.7 with AVX-512 a few in a hundred processes crash then, and none without it.
-	 */
-	{CPUID_LEAF_XSAVE, 1, CPUID_D_1_EAX_XSAVEOPT | CPUID_D_1_EAX_XGETBV1, 0, 0, 0},
+	/* ebx is ours; ecx and edx: IA32_XSS has no bit that can be set. */
+	{CPUID_LEAF_XSAVE, 1,
+		CPUID_D_1_EAX_XSAVEOPT | CPUID_D_1_EAX_XSAVEC | CPUID_D_1_EAX_XGETBV1 |
+			CPUID_D_1_EAX_XSAVES,
+		0, 0, 0},
 	/* ecx: LAHF, CR8 alias, LZCNT, SSE4A, MISALIGNSSE, PREFETCHW, XOP, FMA4, TBM */
 	{CPUID_LEAF_EXT_FEAT, 0, ~0u, ~0u,
 		CPUID_EXT1_ECX_LAHF | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 11 |
@@ -96,6 +97,7 @@ static const struct cr4_rule {
 	{CR4_UMIP, 7, 2, CPUID_7_ECX_UMIP},
 	{CR4_PKE, 7, 2, CPUID_7_ECX_PKU},
 	{CR4_LA57, 7, 2, CPUID_7_ECX_LA57},
+	{CR4_PKS, 7, 2, CPUID_7_ECX_PKS},
 };
 
 unsigned cpuid_timer_shift(uint64_t tsc_hz)
@@ -161,6 +163,8 @@ static void build_features(struct cpuid_table *t, const struct cpuid_params *p)
 	t->basic[CPUID_LEAF_EXTENDED].ebx |= CPUID_7_EBX_TSC_ADJUST;
 	if (!(p->host_cr4 & CR4_LA57))
 		t->basic[CPUID_LEAF_EXTENDED].ecx &= ~CPUID_7_ECX_LA57;
+	if (!(p->host_cr4 & CR4_PKS))
+		t->basic[CPUID_LEAF_EXTENDED].ecx &= ~CPUID_7_ECX_PKS;
 	*add_subleaf(t, CPUID_LEAF_EXTENDED) = t->basic[CPUID_LEAF_EXTENDED];
 	t->basic[CPUID_LEAF_THERMAL].eax = 1u << 2; /* ARAT: the LAPIC timer never stops */
 }
@@ -209,13 +213,28 @@ static void build_xsave(struct cpuid_table *t, const struct cpuid_params *p)
 		if (!(t->xcr0_allowed & BIT(i)))
 			continue;
 		*s = p->host(p->ctx, CPUID_LEAF_XSAVE, i);
-		s->ecx = 0; /* a user component; there is no compacted form to align it in */
+		s->ecx &= CPUID_D_N_ECX_ALIGNED; /* a user component */
+		if (s->ecx)
+			t->xsave_aligned |= BIT(i);
 		s->edx = 0;
 		t->xsave_size[i] = s->eax;
 		t->xsave_offset[i] = s->ebx;
 		t->sub[t->first[CPUID_LEAF_XSAVE]].ecx = MAX(
 			t->sub[t->first[CPUID_LEAF_XSAVE]].ecx, s->eax + s->ebx);
 	}
+}
+
+/* XSAVES only with XSAVEC, which kernels expect where it is. */
+static void build_xsave_forms(struct cpuid_table *t, const struct cpuid_params *p)
+{
+	struct cpuid_regs *r = &t->sub[t->first[CPUID_LEAF_XSAVE] + 1];
+
+	*r = masked(p, &masks[2]);
+	if (!p->xsavec)
+		r->eax &= ~(CPUID_D_1_EAX_XSAVEC | CPUID_D_1_EAX_XSAVES);
+	if (!p->xsaves || !(r->eax & CPUID_D_1_EAX_XSAVEC))
+		r->eax &= ~CPUID_D_1_EAX_XSAVES;
+	t->has_xsaves = r->eax & CPUID_D_1_EAX_XSAVES;
 }
 
 /* Intel only: other vendors' guests do not look, and calibrate against the PM timer. */
@@ -350,7 +369,7 @@ void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p)
 	build_topology(t, p, CPUID_LEAF_TOPOLOGY);
 	build_xsave(t, p);
 	if (t->count[CPUID_LEAF_XSAVE])
-		t->sub[t->first[CPUID_LEAF_XSAVE] + 1] = masked(p, &masks[2]);
+		build_xsave_forms(t, p);
 	else
 		t->basic[CPUID_LEAF_FEATURES].ecx &= ~CPUID_1_ECX_XSAVE;
 	if (t->vendor == CPUID_VENDOR_INTEL)
@@ -359,6 +378,7 @@ void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p)
 		cpuid_amd_build(t, p);
 	build_hypervisor(t);
 	compute_allowed(t, p);
+	t->has_nx = t->efer_allowed & EFER_NXE;
 	cpuid_table_update(t, 0, 1, true);
 }
 
@@ -369,7 +389,7 @@ static void set_bit(uint32_t *word, uint32_t bit, bool on)
 
 void cpuid_table_update(struct cpuid_table *t, uint64_t cr4, uint64_t xcr0, bool apic_enabled)
 {
-	uint32_t standard = 576;
+	uint32_t standard = 576, compacted = 576;
 	struct cpuid_regs *d = &t->sub[t->first[CPUID_LEAF_XSAVE]];
 
 	set_bit(&t->basic[CPUID_LEAF_FEATURES].ecx, CPUID_1_ECX_OSXSAVE, cr4 & CR4_OSXSAVE);
@@ -382,10 +402,25 @@ void cpuid_table_update(struct cpuid_table *t, uint64_t cr4, uint64_t xcr0, bool
 	if (!t->count[CPUID_LEAF_XSAVE])
 		return;
 	for (unsigned i = 2; i < 64; i++) {
-		if (xcr0 & BIT(i))
-			standard = MAX(standard, t->xsave_offset[i] + t->xsave_size[i]);
+		if (!(xcr0 & BIT(i)))
+			continue;
+		standard = MAX(standard, t->xsave_offset[i] + t->xsave_size[i]);
+		if (t->xsave_aligned & BIT(i))
+			compacted = (uint32_t)align_up(compacted, 64);
+		compacted += t->xsave_size[i];
 	}
 	d[0].ebx = standard;
+	d[1].ebx = d[1].eax & CPUID_D_1_EAX_XSAVEC ? compacted : 0;
+}
+
+/* SDM vol. 4, "IA32_MISC_ENABLE". */
+void cpuid_table_restrict(struct cpuid_table *t, bool limit, bool no_nx)
+{
+	bool nx = t->has_nx && !no_nx;
+
+	t->basic[0].eax = limit ? MIN(t->basic_max, LEAF_LIMIT) : t->basic_max;
+	set_bit(&t->extended[1].edx, CPUID_EXT1_EDX_NX, nx);
+	t->efer_allowed = (t->efer_allowed & ~(uint64_t)EFER_NXE) | (nx ? EFER_NXE : 0);
 }
 
 const struct cpuid_regs *cpuid_table_find(

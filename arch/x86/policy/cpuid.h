@@ -30,9 +30,12 @@ struct cpuid_table {
 	uint8_t amd_cache_first, amd_cache_count;  /* the same for leaf 8000_001Dh */
 	struct cpuid_regs hypervisor[2], own;      /* 4000_0000h, 4000_0001h; 4000_0100h */
 	uint32_t xsave_size[64], xsave_offset[64]; /* leaf Dh, component by component */
+	uint64_t xsave_aligned; /* components that the compacted form aligns to 64 bytes */
+	bool has_xsaves;        /* and with it IA32_XSS, which holds 0 */
 	uint64_t xcr0_allowed;
 	uint64_t cr4_allowed; /* CR4 bits that these features bring with them */
 	uint64_t efer_allowed;
+	bool has_nx; /* unless it is switched off, as below */
 	unsigned phys_bits;
 };
 
@@ -42,7 +45,8 @@ struct cpuid_params {
 	uint32_t apic_id, vcpu_count;
 	uint64_t tsc_hz;
 	bool rdtscp, invpcid; /* the vendor extension lets a guest use them */
-	uint64_t host_cr4;    /* CR4 bits this CPU can hold */
+	bool xsavec, xsaves;
+	uint64_t host_cr4; /* CR4 bits this CPU can hold */
 };
 
 void cpuid_table_build(struct cpuid_table *t, const struct cpuid_params *p);
@@ -63,6 +67,9 @@ static inline const struct cpuid_regs *cpuid_table_find_basic(
 
 /* The guest changed CR4, XCR0 or its APIC's enable bit. */
 void cpuid_table_update(struct cpuid_table *t, uint64_t cr4, uint64_t xcr0, bool apic_enabled);
+
+/* IA32_MISC_ENABLE: the largest basic leaf is told as 2; there is no NX. */
+void cpuid_table_restrict(struct cpuid_table *t, bool limit, bool no_nx);
 
 /* The clock of the guest's LAPIC timer is its TSC >> this; leaf 15h says the same. */
 unsigned cpuid_timer_shift(uint64_t tsc_hz);

@@ -51,6 +51,11 @@ static const struct constant_msr constants[] = {
 	{MSR_SMM_ADDR, MSR_SMM_MASK, 0, 0, false},
 	/* SVM is off and locked, as by a firmware's setup: then both bits ignore writes. */
 	{VM_CR, VM_CR, VM_CR_LOCK | VM_CR_SVMDIS, VM_CR_LOCK | VM_CR_SVMDIS, false},
+	/*
+	 * The six core counters are hidden too (PERFCTR_CORE), but on these families the first four
+	 * are the old ones by other numbers.
+	 */
+	{MSR_F15H_PERF_CTL0, MSR_F15H_PERF_CTR5, 0, ANYTHING, false},
 	/* Switches for errata, which kernels set by their lists: the machine's, not a guest's. */
 	{MSR_AMD_DC_CFG, MSR_AMD_TW_CFG, 0, ANYTHING, false},
 	/*

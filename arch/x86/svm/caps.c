@@ -9,6 +9,7 @@
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/svm/svm.h"
+#include "arch/x86/virt/xsave.h"
 #include "hv/lib/string.h"
 #include "hv/mm/memory.h"
 
@@ -71,6 +72,8 @@ int svm_cpu_check(struct virt_caps *caps, const char **reason)
 		.accessed_dirty = true,
 		.rdtscp = r.edx & CPUID_EXT1_EDX_RDTSCP,
 		.invpcid = cpu_cpuid(CPUID_LEAF_EXTENDED, 0).ebx & CPUID_7_EBX_INVPCID,
+		.xsavec = xsave_compact_works(),
+		.xsaves = true,    /* nothing switches it off; the MSR is intercepted */
 		.cr4 = UINT64_MAX, /* what a guest may set follows from its CPUID alone */
 		.tags = c.asids - 1,
 	};
@@ -127,6 +130,8 @@ static int make_maps(void)
 	memset(msr, 0xff, SVM_MSRPM_FRAMES * PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_SIZE(guest_msrs); i++)
 		msrpm_allow(msr, guest_msrs[i]);
+	if (cpu_cpuid(CPUID_LEAF_EXTENDED, 0).ecx & CPUID_7_ECX_PKS)
+		msrpm_allow(msr, MSR_IA32_PKRS);
 	svm_config.iopm = virt_to_phys(io);
 	svm_config.msrpm = virt_to_phys(msr);
 	return OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/x86/virt/switch.h"
+#include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
@@ -90,6 +91,11 @@ void switch_owner(uint64_t xcr0_allowed, bool has_tsc_aux)
 		wrmsr(msrs[i], 0);
 	if (has_tsc_aux)
 		wrmsr(MSR_IA32_TSC_AUX, 0);
+	if (leaf_or_zero(CPUID_LEAF_EXTENDED).ecx & CPUID_7_ECX_PKS)
+		(void)!wrmsr_safe(MSR_IA32_PKRS, 0);
+	/* The firmware's; a guest's is always 0. */
+	if (cpu_cpuid(CPUID_LEAF_XSAVE, 1).eax & CPUID_D_1_EAX_XSAVES)
+		(void)!wrmsr_safe(MSR_IA32_XSS, 0);
 	write_cr2(0);
 	switch_debug_reset();
 	reset_extended_state(xcr0_allowed);

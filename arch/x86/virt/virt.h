@@ -242,7 +242,7 @@ struct vcpu {
 	uint16_t owner;          /* frame owner that pays for it */
 	uint64_t stage2_root;    /* hpa of the stage-2 root table */
 	uint64_t cr4_guest_bits; /* CR4 bits that this guest's CPUID allows it to set */
-	bool has_rdtscp, has_invpcid;
+	bool has_rdtscp, has_invpcid, has_xsaves;
 
 	struct exit_timing timing;
 	uint64_t exits[EXIT_COUNT];
@@ -255,6 +255,8 @@ struct virt_caps {
 	bool page_1g, page_2m, accessed_dirty;
 	bool tsc_scaling;
 	bool invpcid, rdtscp;
+	bool xsavec; /* and it does what it should: virt/xsave.h */
+	bool xsaves;
 	uint64_t cr4;  /* CR4 bits this CPU can hold */
 	unsigned tags; /* VPIDs or ASIDs, 0 excluded */
 };

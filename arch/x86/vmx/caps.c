@@ -11,6 +11,7 @@
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/vmx.h"
+#include "arch/x86/virt/xsave.h"
 #include "arch/x86/vmx/vmx.h"
 #include "arch/x86/vmx/vmx_insn.h"
 #include "hv/lib/string.h"
@@ -57,7 +58,7 @@ struct control_need {
 
 static int compute_controls(struct vmx_config *c, bool true_controls, const char **reason)
 {
-	uint32_t proc2_wanted = PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID;
+	uint32_t proc2_wanted = PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES;
 	const struct control_need needs[] = {
 		{MSR_IA32_VMX_TRUE_PINBASED, MSR_IA32_VMX_PINBASED_CTLS,
 			PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS, 0,
@@ -152,6 +153,8 @@ int vmx_cpu_check(struct virt_caps *caps, const char **reason)
 		.accessed_dirty = c.ept_vpid_cap & EPT_CAP_AD,
 		.rdtscp = c.proc2 & PROC2_ENABLE_RDTSCP,
 		.invpcid = c.proc2 & PROC2_ENABLE_INVPCID,
+		.xsavec = xsave_compact_works(),
+		.xsaves = c.proc2 & PROC2_ENABLE_XSAVES,
 		.cr4 = c.cr4_fixed1 & ~(uint64_t)(CR4_VMXE | CR4_SMXE),
 		.tags = 0xffff,
 	};
@@ -209,6 +212,8 @@ static int make_bitmaps(void)
 	memset(msr, 0xff, PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_SIZE(guest_msrs); i++)
 		msr_bitmap_allow(msr, guest_msrs[i]);
+	if (cpu_cpuid(CPUID_LEAF_EXTENDED, 0).ecx & CPUID_7_ECX_PKS)
+		msr_bitmap_allow(msr, MSR_IA32_PKRS);
 	vmx_config.io_bitmaps = virt_to_phys(io);
 	vmx_config.msr_bitmap = virt_to_phys(msr);
 	return OK;

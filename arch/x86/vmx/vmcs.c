@@ -106,6 +106,10 @@ static void set_controls(const struct vcpu *v, struct vmx_vcpu *x)
 		proc2 &= ~PROC2_ENABLE_RDTSCP;
 	if (!v->has_invpcid)
 		proc2 &= ~PROC2_ENABLE_INVPCID;
+	if (!v->has_xsaves)
+		proc2 &= ~PROC2_ENABLE_XSAVES;
+	if (vmx_config.proc2 & PROC2_ENABLE_XSAVES) /* else there is no such field */
+		vmwrite(VMCS_XSS_EXITING_BITMAP, 0);
 	x->proc_controls = vmx_config.proc;
 	vmwrite(VMCS_PIN_CONTROLS, vmx_config.pin);
 	vmwrite(VMCS_PROC_CONTROLS, x->proc_controls);
