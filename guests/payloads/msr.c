@@ -139,7 +139,6 @@ static const struct {
 	{MSR_IA32_DEBUGCTL, 2},
 	{MSR_IA32_MISC_ENABLE, 1ull << 40},
 	{MSR_IA32_XSS, 1ull << 8},
-	{MSR_IA32_PKRS, 1ull << 32},
 	{MSR_IA32_TSC_AUX, 1ull << 32},
 };
 

@@ -66,6 +66,20 @@ static void skylake_is_accepted(void **state)
 	assert_int_equal(vmx_config.proc & 0x04006172, 0x04006172);
 }
 
+/* Bochs's five levels do not survive an exit; its fast timer tells that it is Bochs. */
+static void no_five_levels_in_bochs(void **state)
+{
+	(void)state;
+	fake_msr_set(MSR_IA32_VMX_CR4_FIXED1, fake_msr_get(MSR_IA32_VMX_CR4_FIXED1) | CR4_LA57);
+	assert_int_equal(vmx_cpu_check(&caps, &reason), OK);
+	assert_true(caps.cr4 & CR4_LA57);
+	memset(&vmx_config, 0, sizeof(vmx_config));
+	fake_msr_set(MSR_IA32_VMX_MISC, fake_msr_get(MSR_IA32_VMX_MISC) & ~0x1full);
+	assert_int_equal(vmx_cpu_check(&caps, &reason), OK);
+	assert_false(caps.cr4 & CR4_LA57);
+	assert_true(caps.cr4 & CR4_SMEP);
+}
+
 static void no_vtx(void **state)
 {
 	struct cpuid_regs r = fake_cpuid_host(NULL, 1, 0);
@@ -292,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(skylake_is_accepted, setup),
+		cmocka_unit_test_setup(no_five_levels_in_bochs, setup),
 		cmocka_unit_test_setup(no_vtx, setup),
 		cmocka_unit_test_setup(feature_control, setup),
 		cmocka_unit_test_setup(missing_features, setup),

@@ -23,6 +23,9 @@
 #define MSR_IA32_VMX_TRUE_EXIT       0x48f
 #define MSR_IA32_VMX_TRUE_ENTRY      0x490
 
+/* IA32_VMX_MISC: the preemption timer counts once in 2^this ticks of the TSC */
+#define VMX_MISC_TIMER_RATE 0x1full
+
 /* IA32_VMX_BASIC */
 #define VMX_BASIC_REVISION_MASK 0x7fffffffull
 #define VMX_BASIC_SIZE_SHIFT    32

@@ -138,6 +138,19 @@ static int read_config(struct vmx_config *c, const char **reason)
 	return check_ept(c, reason);
 }
 
+/*
+ * What a guest's CR4 cannot hold. Bochs 3.0, whose preemption timer is as fast as the TSC (CPUs
+ * that have five levels count once in 32 ticks), does not switch the width of linear addresses on
+ * entries and exits: after the exit of a guest with five levels the hypervisor's own four are
+ * walked with the wrong masks, and it dies of it.
+ */
+static uint64_t cr4_unusable(void)
+{
+	bool bochs = !(rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_RATE);
+
+	return CR4_VMXE | CR4_SMXE | (bochs ? CR4_LA57 : 0);
+}
+
 int vmx_cpu_check(struct virt_caps *caps, const char **reason)
 {
 	struct vmx_config c = {0};
@@ -155,7 +168,7 @@ int vmx_cpu_check(struct virt_caps *caps, const char **reason)
 		.invpcid = c.proc2 & PROC2_ENABLE_INVPCID,
 		.xsavec = xsave_compact_works(),
 		.xsaves = c.proc2 & PROC2_ENABLE_XSAVES,
-		.cr4 = c.cr4_fixed1 & ~(uint64_t)(CR4_VMXE | CR4_SMXE),
+		.cr4 = c.cr4_fixed1 & ~cr4_unusable(),
 		.tags = 0xffff,
 	};
 	if (vmx_config.revision == 0) {
