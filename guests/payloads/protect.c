@@ -79,6 +79,12 @@ static void write_at(uint64_t address)
 	*(volatile uint64_t *)address = 1;
 }
 
+/* A store that the hypervisor makes: the port exits. */
+static void input_to(uint64_t address)
+{
+	__asm__ volatile("insb" : "+D"(address) : "d"((uint16_t)0x3ff) : "memory");
+}
+
 /* error 0: no fault */
 static void access(void (*fn)(uint64_t), unsigned index, uint64_t error, const char *text)
 {
@@ -125,14 +131,6 @@ static void wrpkru(uint32_t value)
 	__asm__ volatile("wrpkru" : : "a"(value), "c"(0), "d"(0) : "memory");
 }
 
-static uint32_t rdpkru(void)
-{
-	uint32_t value;
-
-	__asm__ volatile("rdpkru" : "=a"(value) : "c"(0) : "edx", "memory");
-	return value;
-}
-
 static void user_keys(void)
 {
 	const uint64_t denied = PF_ERR_P | PF_ERR_PK;
@@ -144,6 +142,7 @@ static void user_keys(void)
 	check(rdpkru() == DENY_WR << 2, "PKRU is 0x%x", rdpkru());
 	access(read_at, USER, 0, "key 1, writes denied: read");
 	access(write_at, USER, denied | PF_ERR_W, "key 1, writes denied");
+	access(input_to, USER, denied | PF_ERR_W, "key 1, writes denied, INSB");
 	write_cr0(read_cr0() & ~CR0_WP);
 	access(write_at, USER, 0, "key 1, writes denied, without WP");
 	write_cr0(read_cr0() | CR0_WP);
@@ -194,10 +193,12 @@ static void test_pks(void)
 		rdmsr(MSR_IA32_PKRS));
 	access(read_at, SUPERVISOR, 0, "key 2, writes denied: read");
 	access(write_at, SUPERVISOR, denied | PF_ERR_W, "key 2, writes denied");
+	access(input_to, SUPERVISOR, denied | PF_ERR_W, "key 2, writes denied, INSB");
 	if (!keys_by_mode)
 		access(read_at, USER, 0, "PKRS and a user page");
 	wrmsr(MSR_IA32_PKRS, 0);
 	access(write_at, SUPERVISOR, 0, "key 2, nothing denied");
+	access(input_to, SUPERVISOR, 0, "key 2, nothing denied, INSB");
 	write_cr4(read_cr4() & ~CR4_PKS);
 }
 

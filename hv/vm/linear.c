@@ -3,6 +3,8 @@
  * A guest's linear addresses: its page walk, one page at a time, and the fetch of instructions. The
  * walk of the last fetch is kept and checked against the tables, which costs less than walking.
  */
+#include "arch/x86/cpu/insn.h"
+#include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "hv/lib/string.h"
@@ -37,9 +39,22 @@ static int walk_cmpxchg(void *opaque, gpa_t gpa, unsigned size, uint64_t old, ui
 	return done ? OK : E_BUSY;
 }
 
+/* The guest's, still in the CPU; reading it takes a bit of CR4 that the hypervisor has clear. */
+static uint32_t guest_pkru(void)
+{
+	uint64_t cr4 = read_cr4();
+	uint32_t pkru;
+
+	write_cr4(cr4 | CR4_PKE);
+	pkru = rdpkru();
+	write_cr4(cr4);
+	return pkru;
+}
+
 static int walk(struct emulation *em, gva_t gva, unsigned access, struct walk_out *out)
 {
 	const struct vcpu_mode *m = &em->mode;
+	bool data = !(access & WALK_FETCH);
 	const struct walk_env with = {
 		.cr0 = m->cr0,
 		.cr3 = m->cr3,
@@ -47,7 +62,9 @@ static int walk(struct emulation *em, gva_t gva, unsigned access, struct walk_ou
 		.efer = m->efer,
 		.rflags = m->rflags,
 		.phys_bits = (uint8_t)em->c->cpuid.phys_bits,
-		.gib_pages = true,
+		.gib_pages = em->c->cpuid.extended[1].edx & CPUID_EXT1_EDX_PAGE1GB,
+		.pkru = data && (m->cr4 & CR4_PKE) ? guest_pkru() : 0,
+		.pkrs = data && (m->cr4 & CR4_PKS) ? (uint32_t)rdmsr(MSR_IA32_PKRS) : 0,
 		.opaque = em,
 		.read = walk_read,
 		.cmpxchg = walk_cmpxchg,

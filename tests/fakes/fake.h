@@ -72,7 +72,8 @@ struct fake_cpu {
 	uint32_t mxcsr;
 	uint64_t cr0, cr2, cr3, cr4, cr8, dr[8], rflags, xcr0;
 	uint64_t xcr0_supported;
-	uint8_t ymm[256];       /* the upper halves: the only extended state there is */
+	uint8_t ymm[256]; /* the upper halves: the only extended state there is */
+	uint32_t pkru;
 	unsigned xsavec_low;    /* XSAVEC stores them so much too low: 160 in Bochs 2.7 */
 	uint64_t tsc, tsc_step; /* each RDTSC advances by the step */
 	struct desc_ptr gdt, idt;

@@ -392,6 +392,13 @@ uint64_t xgetbv(uint32_t index)
 	return fake_this->xcr0;
 }
 
+uint32_t rdpkru(void)
+{
+	if (!(fake_this->cr4 & CR4_PKE))
+		fake_fail("RDPKRU without CR4.PKE: #UD");
+	return fake_this->pkru;
+}
+
 int xsetbv_safe(uint32_t index, uint64_t value)
 {
 	const uint64_t avx512 = XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM;

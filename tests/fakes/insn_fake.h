@@ -39,6 +39,7 @@ uint64_t xgetbv(uint32_t index);
 void xsetbv(uint32_t index, uint64_t value);
 int xsetbv_safe(uint32_t index, uint64_t value) MUST_CHECK;
 void xsave(void *area, uint64_t mask);
+uint32_t rdpkru(void);
 int xsavec_safe(void *area, uint64_t mask) MUST_CHECK;
 int xrstor_safe(const void *area, uint64_t mask) MUST_CHECK;
 void fxsave(void *area);

@@ -294,6 +294,7 @@ static void fuzz_walk(struct source *s)
 	take(s, &env.efer, 8);
 	take(s, &env.rflags, 8);
 	take(s, &env.pkru, 4);
+	take(s, &env.pkrs, 4);
 	take(s, env.pdpte, sizeof(env.pdpte));
 	env.phys_bits = take8(s) % 64;
 	env.gib_pages = flags & 1;

@@ -425,6 +425,44 @@ static void protection_keys(void **state)
 	}
 }
 
+/* PKRS: the same for supervisor pages, whatever PKRU says. */
+static void supervisor_keys(void **state)
+{
+	static const struct {
+		uint32_t pkrs;
+		unsigned access;
+		bool no_wp;
+		int status;
+		uint32_t code;
+	} cases[] = {
+		{0, WALK_WRITE, false, 0, 0},
+		{1u << 10, 0, false, E_FAULT, 0x21},
+		{1u << 10, WALK_WRITE, true, E_FAULT, 0x23},
+		{1u << 10, WALK_FETCH, false, 0, 0},
+		{2u << 10, 0, false, 0, 0},
+		{2u << 10, WALK_WRITE, false, E_FAULT, 0x23},
+		{2u << 10, WALK_WRITE, true, 0, 0},
+		{~(3u << 10), WALK_WRITE, false, 0, 0},
+	};
+	struct walk_out out;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct walk_env env = env_make(LONG_CR4 | CR4_PKS, LONG_EFER);
+
+		map_long(RIGHTS, PTE_P | PTE_W | 5ull << 59);
+		env.pkrs = cases[i].pkrs;
+		env.pkru = ~0u;
+		if (cases[i].no_wp)
+			env.cr0 &= ~CR0_WP;
+		assert_int_equal(walk_translate(&env, 0, cases[i].access, &out), cases[i].status);
+		if (cases[i].status)
+			assert_int_equal(out.error_code, cases[i].code);
+		map_long(RIGHTS, RIGHTS | 5ull << 59); /* a user page: it does not apply */
+		assert_int_equal(walk_translate(&env, 0, cases[i].access, &out), 0);
+	}
+}
+
 static void accessed_dirty(void **state)
 {
 	struct walk_env env = env_make(LONG_CR4, LONG_EFER);
@@ -593,6 +631,7 @@ int main(void)
 		cmocka_unit_test(not_present),
 		cmocka_unit_test(reserved),
 		cmocka_unit_test(protection_keys),
+		cmocka_unit_test(supervisor_keys),
 		cmocka_unit_test(accessed_dirty),
 		cmocka_unit_test(accessed_dirty_32bit),
 		cmocka_unit_test(accessed_dirty_five_level),

@@ -176,6 +176,15 @@ static inline void xsetbv(uint32_t index, uint64_t value)
 			 : "memory");
 }
 
+/* CR4.PKE must be set. */
+static inline uint32_t rdpkru(void)
+{
+	uint32_t value;
+
+	__asm__ volatile("rdpkru" : "=a"(value) : "c"(0) : "edx", "memory");
+	return value;
+}
+
 static inline MUST_CHECK int xsetbv_safe(uint32_t index, uint64_t value)
 {
 	int status = E_FAULT;

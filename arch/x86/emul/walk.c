@@ -126,19 +126,23 @@ static int walk_fault(struct walk *w, uint32_t code)
 	return E_FAULT;
 }
 
-/* PKRU forbids this data access to a user-mode page (SDM vol. 3 4.6.2). */
+/*
+ * PKRU or PKRS forbids this data access to a user-mode or supervisor-mode page (SDM vol. 3 4.6.2).
+ */
 static bool pkey_denies(const struct walk *w, uint64_t leaf)
 {
+	const struct walk_env *env = w->env;
+	bool user_page = w->all & PTE_U;
 	unsigned key = (leaf >> PTE_PK_SHIFT) & 0xf;
-	uint32_t bits = w->env->pkru >> (key * 2); /* bit 0 AD, bit 1 WD */
+	uint32_t bits = (user_page ? env->pkru : env->pkrs) >> (key * 2); /* bit 0 AD, bit 1 WD */
 
-	if (!(w->env->efer & EFER_LMA) || !(w->env->cr4 & CR4_PKE))
+	if (!(env->efer & EFER_LMA) || !(env->cr4 & (user_page ? CR4_PKE : CR4_PKS)))
 		return false;
-	if ((w->access & WALK_FETCH) || !(w->all & PTE_U))
+	if (w->access & WALK_FETCH)
 		return false;
 	if (bits & 1)
 		return true;
-	return (bits & 2) && (w->access & WALK_WRITE) && (is_user(w) || (w->env->cr0 & CR0_WP));
+	return (bits & 2) && (w->access & WALK_WRITE) && (is_user(w) || (env->cr0 & CR0_WP));
 }
 
 /* SDM vol. 3 4.6.1, for a page that is mapped. */

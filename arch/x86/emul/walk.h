@@ -25,11 +25,11 @@ struct walk_env {
 	uint64_t cr3;
 	uint64_t cr4;
 	uint64_t efer;
-	uint64_t rflags; /* only AC counts */
-	uint32_t pkru;
-	uint8_t phys_bits; /* the guest's MAXPHYADDR, 32..52 */
-	bool gib_pages;    /* the guest's CPUID shows 1 GiB pages */
-	bool pdptes_valid; /* PAE: pdpte[] holds the PDPTE registers, otherwise memory is read */
+	uint64_t rflags;     /* only AC counts */
+	uint32_t pkru, pkrs; /* they count with CR4.PKE and CR4.PKS */
+	uint8_t phys_bits;   /* the guest's MAXPHYADDR, 32..52 */
+	bool gib_pages;      /* the guest's CPUID shows 1 GiB pages */
+	bool pdptes_valid;   /* PAE: pdpte[] holds the PDPTE registers, otherwise memory is read */
 	uint64_t pdpte[4];
 	void *opaque;
 
