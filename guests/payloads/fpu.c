@@ -172,10 +172,31 @@ static void test_compact(uint64_t allowed, bool supervisor)
 	compare(0, LEGACY_REGS, LEGACY_END - LEGACY_REGS);
 }
 
+/* Everything is in use and was last restored from elsewhere, so everything is stored. */
+static void test_optimized(uint64_t allowed)
+{
+	check(xrstor_safe(want, allowed) == OK, "XRSTOR");
+	leave(0);
+	memset(got, 0, sizeof(got));
+	__asm__ volatile("xsaveopt64 (%0)"
+			 :
+			 : "r"(got), "a"((uint32_t)allowed), "d"((uint32_t)(allowed >> 32))
+			 : "memory");
+	compare(0, LEGACY_REGS, LEGACY_END - LEGACY_REGS);
+	for (unsigned i = 2; i < 32; i++) {
+		struct cpuid_regs r = cpuid(CPUID_LEAF_XSAVE, i);
+
+		if (allowed & BIT(i))
+			compare(i, r.ebx, i == 9 ? 4 : r.eax);
+	}
+}
+
 static void test_forms(uint64_t allowed)
 {
 	uint32_t forms = cpuid(CPUID_LEAF_XSAVE, 1).eax;
 
+	if (forms & CPUID_D_1_EAX_XSAVEOPT)
+		test_optimized(allowed);
 	if (forms & CPUID_D_1_EAX_XSAVEC)
 		test_compact(allowed, false);
 	if (forms & CPUID_D_1_EAX_XSAVES)

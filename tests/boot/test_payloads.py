@@ -27,6 +27,26 @@ SAID = [r"^hello +\| hello: one two  three$", r"^multiboot +\| multiboot: multib
 ALL_SAID = [r"^debugio +\| debug port: one line$", *SAID]
 
 
+# What the payload `cpuid` says is shown, per CPU model: all that the bare CPU has. "?": some versions
+# of the emulator (QEMU 10 has PCIDs, INVPCID and RDPID).
+FEATURES = {
+    "bochs-vmx": "-la57 +smep +smap -pku -pks -umip +pcid +invpcid +fsgsbase +rdtscp -rdpid",
+    "broadwell_ult": "-la57 +smep +smap -pku -pks -umip +pcid +invpcid +fsgsbase +rdtscp -rdpid",
+    "corei7_icelake_u": "-la57 +smep +smap +pku -pks +umip +pcid +invpcid +fsgsbase +rdtscp +rdpid",
+    "bochs-svm": "-la57 +smep +smap -pku -pks -umip -pcid -invpcid +fsgsbase +rdtscp -rdpid",
+    "zambezi": "-la57 -smep -smap -pku -pks -umip -pcid -invpcid -fsgsbase +rdtscp -rdpid",
+    "qemu-svm": "+la57 +smep +smap +pku +pks +umip ?pcid ?invpcid +fsgsbase +rdtscp ?rdpid",
+    "EPYC": "-la57 +smep +smap -pku -pks -umip ?pcid ?invpcid +fsgsbase +rdtscp ?rdpid",
+}
+
+
+def features(key):
+    """The line of the payload `cpuid`."""
+    signs = {"+": r"\+", "-": "-", "?": "[+-]"}
+    words = (signs[word[0]] + word[1:] for word in ("+nx +1g " + FEATURES[key]).split())
+    return (r"^cpuid +\| features: " + " ".join(words),)
+
+
 def on(cpu, guests):
     return chain(*(dataclasses.replace(g, cpu=cpu) for g in guests))
 
@@ -105,7 +125,9 @@ TESTS = [
     BootTest(
         name="payloads-1-cpu",
         **ONE,
-        on=in_bochs(ONE),
+        on={platform: in_bochs(ONE).get(platform, {}) | {
+            "lines": lines(ALL) + tuple(SAID) + features(platform)}
+            for platform in ("bochs-vmx", "bochs-svm", "qemu-svm")},
         **EXACT,
         lines=lines(ALL) + tuple(ALL_SAID),
         cpus=1,
@@ -141,7 +163,7 @@ TESTS = [
     BootTest(
         name=f"payloads-{model}",
         **model_boot(platform),
-        lines=lines(CPU + TIME),
+        lines=lines(CPU + TIME) + features(model),
         **EXACT,
         check=no_failure,
         timeout=240,
