@@ -27,8 +27,8 @@ SAID = [r"^hello +\| hello: one two  three$", r"^multiboot +\| multiboot: multib
 ALL_SAID = [r"^debugio +\| debug port: one line$", *SAID]
 
 
-# What the payload `cpuid` says is shown, per CPU model: all that the bare CPU has. "?": some versions
-# of the emulator (QEMU 10 has PCIDs, INVPCID and RDPID).
+# What the payload `cpuid` says is shown, per CPU model: all that the bare CPU has. "?": in some
+# versions of the emulator (QEMU 10 has PCIDs, INVPCID and RDPID).
 FEATURES = {
     "bochs-vmx": "-la57 +smep +smap -pku -pks -umip +pcid +invpcid +fsgsbase +rdtscp -rdpid",
     "broadwell_ult": "-la57 +smep +smap -pku -pks -umip +pcid +invpcid +fsgsbase +rdtscp -rdpid",
