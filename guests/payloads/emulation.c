@@ -12,6 +12,7 @@
 PAYLOAD("emulation");
 
 #define BUFFER       0xff000000ull
+#define LATCH        0xe0 /* of debug_mmio: a port that keeps what is written */
 #define HPET         0xfed00000ull
 #define HPET_CONFIG  0x10
 #define HPET_COUNTER 0xf0
@@ -267,7 +268,12 @@ static void test_buffer(void)
 			 : "r"(frame)
 			 : "rax", "memory", "cc");
 	check(frame[1] == GUEST_CS, "iretq");
-	put(0);
+	__asm__ volatile("outb %b0, %w1" : : "a"(0x99), "Nd"(LATCH));
+	count = 200;
+	to = mem + 4000; /* more than one exit's worth, into the next page */
+	__asm__ volatile("rep insb" : "+c"(count), "+D"(to) : "d"(LATCH) : "memory");
+	check(to == mem + 4200 && *(volatile uint8_t *)(mem + 4199) == 0x99, "rep insb to %lxh",
+		to);
 	*(volatile uint16_t *)(mem + 4095) = 0x9988; /* across two pages */
 	check(*(volatile uint16_t *)(mem + 4095) == 0x9988, "across pages");
 }
