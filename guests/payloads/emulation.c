@@ -237,6 +237,23 @@ static void test_avx(void)
 	check(out[1] == 2 && out[2] == 0 && out[3] == 0, "xmm by VEX keeps %lxh above", out[3]);
 }
 
+/* The descriptor becomes busy in RAM; an exception comes through the task state afterwards. */
+static void test_task_register(void)
+{
+	uint64_t *descriptor = (uint64_t *)(sgdt().base + GUEST_TSS);
+	const uint64_t busy = BIT(41);
+
+	if (!buffer)
+		return;
+	*descriptor &= ~busy;
+	put(GUEST_TSS);
+	load_task(mem);
+	check(*descriptor & busy, "ltr leaves %lxh", *descriptor);
+	check(str_selector() == GUEST_TSS, "str %xh", str_selector());
+	put(0);
+	check_fault(EXC_DE, divide, mem, "div by 0 after ltr");
+}
+
 /* More than one device register: strings, a whole frame of IRET. */
 static void test_buffer(void)
 {
@@ -288,6 +305,7 @@ void payload_run(void)
 	test_steps();
 	test_faults();
 	test_single_step();
+	test_task_register();
 	test_avx();
 	test_buffer();
 }
