@@ -132,23 +132,34 @@ void vm_lapic_written(struct vm_cpu *c)
 
 /*
  * ExtINT comes before the LAPIC's own: the PIC's request is not in the IRR and has no priority
- * there.
+ * there. -1: there was nothing but that, and another vCPU has fetched it meanwhile.
  */
-static uint8_t take_interrupt(struct vm_cpu *c)
+static int take_interrupt(struct vm_cpu *c)
 {
-	int vector;
+	int vector = -1;
 
 	if (c->interrupt_again) {
 		c->interrupt_again = false;
 		return c->vector_again;
 	}
-	if (pic_wants_in(c)) {
-		c->extint_pending = false;
-		return pc_pic_ack(c->vm);
-	}
+	if (pic_wants_in(c))
+		vector = pc_pic_ack(c->vm);
+	c->extint_pending = false;
+	if (vector >= 0)
+		return vector;
 	vector = lapic_pending(&c->lapic);
-	lapic_ack(&c->lapic, (uint8_t)vector);
-	return (uint8_t)vector;
+	if (vector >= 0)
+		lapic_ack(&c->lapic, (uint8_t)vector);
+	return vector;
+}
+
+static void choose_interrupt(struct vm_cpu *c)
+{
+	int vector = take_interrupt(c);
+
+	if (vector >= 0)
+		c->vcpu.event = (struct vcpu_event){
+			true, false, EVENT_INTERRUPT, (uint8_t)vector, 0, 0};
 }
 
 static bool deliverable(const struct vcpu_event *event, uint32_t blocked)
@@ -193,8 +204,7 @@ static void choose_event(struct vm_cpu *c)
 		c->nmi_pending = false;
 		v->event = (struct vcpu_event){true, false, EVENT_NMI, EXC_NMI, 0, 0};
 	} else if (interrupt && !(blocked & VCPU_BLOCKED_INTERRUPTS)) {
-		v->event = (struct vcpu_event){
-			true, false, EVENT_INTERRUPT, take_interrupt(c), 0, 0};
+		choose_interrupt(c);
 	}
 	set_aside(c);
 	v->want_nmi_window = c->nmi_pending;

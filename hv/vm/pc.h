@@ -14,9 +14,9 @@ int pc_create(struct vm *vm, void *storage, const struct vm_params *params) MUST
 /* Stop all timers; on the CPU of vCPU 0. */
 void pc_stop(struct vm *vm);
 
-/* The PIC: is an interrupt waiting, and the INTA cycle. */
+/* The PIC: is an interrupt waiting, and the INTA cycle; -1: nothing waits any more. */
 bool pc_pic_pending(const struct vm *vm);
-uint8_t pc_pic_ack(struct vm *vm);
+int pc_pic_ack(struct vm *vm);
 void pc_eoi(struct vm *vm, uint8_t vector);
 
 /* Some model's deadline has changed on another CPU. On the CPU of vCPU 0. */

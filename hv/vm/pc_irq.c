@@ -99,15 +99,15 @@ bool pc_pic_pending(const struct vm *vm)
 	return __atomic_load_n(&vm->pc->pic_output, __ATOMIC_ACQUIRE);
 }
 
-uint8_t pc_pic_ack(struct vm *vm)
+int pc_pic_ack(struct vm *vm)
 {
 	struct spinlock *lock = &vm->pc->model[MODEL_PIC].lock;
 	int vector;
 
 	spin_lock(lock);
-	vector = pic8259_ack(&vm->pc->pic);
+	vector = pc_pic_pending(vm) ? pic8259_ack(&vm->pc->pic) : -1;
 	spin_unlock(lock);
-	return (uint8_t)vector;
+	return vector;
 }
 
 void pc_eoi(struct vm *vm, uint8_t vector)
