@@ -14,7 +14,7 @@
 #define IOAPIC_REDIR  0x10
 #define SPURIOUS      0xff
 
-static bool x2apic;
+static bool x2apic[8]; /* per CPU */
 
 static volatile uint32_t *mmio(uint64_t address)
 {
@@ -23,14 +23,14 @@ static volatile uint32_t *mmio(uint64_t address)
 
 uint32_t apic_read(unsigned offset)
 {
-	if (x2apic)
+	if (x2apic[smp_id()])
 		return (uint32_t)rdmsr(MSR_IA32_X2APIC_BASE + offset / 16);
 	return *mmio(APIC_DEFAULT_BASE + offset);
 }
 
 void apic_write(unsigned offset, uint32_t value)
 {
-	if (x2apic)
+	if (x2apic[smp_id()])
 		wrmsr(MSR_IA32_X2APIC_BASE + offset / 16, value);
 	else
 		*mmio(APIC_DEFAULT_BASE + offset) = value;
@@ -43,7 +43,7 @@ void apic_eoi(void)
 
 void apic_send(uint32_t dest, uint32_t command)
 {
-	if (x2apic) {
+	if (x2apic[smp_id()]) {
 		wrmsr(MSR_IA32_X2APIC_BASE + APIC_ICR / 16, (uint64_t)dest << 32 | command);
 		return;
 	}
@@ -95,7 +95,7 @@ void apic_set_x2apic(bool on)
 	if (!on) /* the way back leads through "disabled" */
 		wrmsr(MSR_IA32_APIC_BASE, base & ~both);
 	wrmsr(MSR_IA32_APIC_BASE, (base & ~both) | (on ? both : APIC_BASE_EN));
-	x2apic = on;
+	x2apic[smp_id()] = on;
 	enable();
 }
 
@@ -104,12 +104,17 @@ static void spurious(struct trap_frame *frame)
 	(void)frame;
 }
 
+void apic_init_cpu(void)
+{
+	x2apic[smp_id()] = rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_EXTD;
+	enable();
+}
+
 void apic_init(void)
 {
 	outb(0x21, 0xff);
 	outb(0xa1, 0xff);
-	x2apic = rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_EXTD;
-	enable();
+	apic_init_cpu();
 	trap_set_handler(SPURIOUS, spurious);
 }
 

@@ -14,6 +14,7 @@
 #define UART_THRE    0x20
 #define UART_FIFO    16
 #define LINE_MAX     256
+#define LOCK_ROUNDS  1000000u
 #define FAILURES_MAX 20 /* printed; the rest is counted */
 
 /* Linker script */
@@ -21,6 +22,7 @@ extern const char guest_image_start[], guest_image_end[];
 
 const struct payload_info *guest_info;
 static unsigned failures;
+static uint32_t console_lock;
 
 void guest_start(const struct payload_info *info);
 
@@ -56,7 +58,14 @@ void print(const char *format, ...)
 	n = fmt_vstring(line, sizeof(line) - 1, format, args);
 	va_end(args);
 	line[n++] = '\n';
+	/* Bounded: whoever has it may have been reset. */
+	for (unsigned i = 0; i < LOCK_ROUNDS; i++) {
+		if (!__atomic_exchange_n(&console_lock, 1, __ATOMIC_ACQUIRE))
+			break;
+		cpu_relax();
+	}
 	console_write(line, n);
+	__atomic_store_n(&console_lock, 0, __ATOMIC_RELEASE);
 }
 
 bool check(bool holds, const char *format, ...)
@@ -66,7 +75,7 @@ bool check(bool holds, const char *format, ...)
 
 	if (holds)
 		return true;
-	if (++failures > FAILURES_MAX)
+	if (__atomic_add_fetch(&failures, 1, __ATOMIC_RELAXED) > FAILURES_MAX)
 		return false;
 	va_start(args, format);
 	fmt_vstring(line, sizeof(line), format, args);

@@ -2,8 +2,8 @@
 /*
  * What payload guests are written with: console, checks, faults that are expected, interrupts,
  * time. A payload defines PAYLOAD("name") and payload_run(). It must not know the hypervisor's
- * insides, only the PC that it is promised. One CPU, interrupts off unless a payload switches
- * them on: no locking.
+ * insides, only the PC that it is promised. Interrupts are off unless a payload switches them on.
+ * It has one CPU unless it starts others (smp.h), which may print and check; the rest says so.
  */
 #ifndef GUESTS_RUNTIME_GUEST_H
 #define GUESTS_RUNTIME_GUEST_H
@@ -64,6 +64,7 @@ _Static_assert(sizeof(struct trap_frame) == 22 * 8, "start.S");
 #define GUEST_USER32 0x2b
 #define GUEST_USERDS 0x33
 #define GUEST_USERCS 0x3b
+#define GUEST_TSS_AP 0x40 /* of CPU 1; the others follow */
 
 struct trap_fault {
 	uint64_t vector, error, rip, cr2;
@@ -72,6 +73,9 @@ struct trap_fault {
 extern struct trap_fault trap_last;
 
 void trap_init(void);
+void trap_init_cpu(unsigned cpu);
+/* The number of this CPU, from its task register. */
+unsigned smp_id(void);
 bool trap_try(void (*fn)(uint64_t), uint64_t arg);
 /* Copy an instruction behind a label, run it, return: the vector it raises, or -1. */
 int trap_run(const uint8_t *code, unsigned size);
@@ -93,8 +97,9 @@ void trap_set_ist(unsigned vector, unsigned index, uint64_t stack_top);
 void trap_set_kernel_stack(uint64_t stack_top);
 
 #define IRQ_LOG_SIZE 64
-extern volatile unsigned irq_count[256];
-extern volatile uint8_t irq_log[IRQ_LOG_SIZE]; /* vectors in the order of delivery */
+extern volatile unsigned irq_count[256];        /* of CPU 0, as the log */
+extern volatile unsigned irq_cpu_count[8][256]; /* of each */
+extern volatile uint8_t irq_log[IRQ_LOG_SIZE];  /* vectors in the order of delivery */
 extern volatile unsigned irq_logged;
 extern volatile bool irq_manual_eoi;
 void irq_forget(void);
@@ -104,6 +109,8 @@ void irq_open(void);
 /* ---- apic.c ---- */
 
 void apic_init(void);
+/* The LAPIC of a further CPU: enabled, its pins and timer masked. */
+void apic_init_cpu(void);
 bool apic_has_x2apic(void);
 /* From any mode to xAPIC or x2APIC; the registers are as after reset, then software-enabled. */
 void apic_set_x2apic(bool on);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Entry of a payload guest (hv/abi/payload.h), the 256 interrupt stubs, and the frame that a tried
- * function's fault unwinds to. No locking: a payload has one CPU.
+ * function's fault unwinds to, one per CPU.
  */
 
 /* EXC_HAS_ERROR_MASK of arch/x86/defs/segment.h; the assembler takes no suffix. */
@@ -93,12 +93,16 @@ trap_try:
 	pushq %r14
 	pushq %r15
 	pushfq
-	movq %rsp, trap_recover_rsp
-	movq %rdi, %rax
-	movq %rsi, %rdi
-	call *%rax
-	xorl %eax, %eax
-1:	movq $0, trap_recover_rsp
+	movq %rdi, %rbx
+	movq %rsi, %r12
+	call smp_id
+	movq %rsp, trap_recover_rsp(, %rax, 8)
+	movq %r12, %rdi
+	call *%rbx
+	xorl %ebx, %ebx
+1:	call smp_id
+	movq $0, trap_recover_rsp(, %rax, 8)
+	movl %ebx, %eax
 	popfq
 	popq %r15
 	popq %r14
@@ -111,7 +115,7 @@ trap_try:
 /* Where trap_handle() sends a fault inside trap_try(), with RSP as saved there. */
 	.globl trap_recover
 trap_recover:
-	movl $1, %eax
+	movl $1, %ebx
 	jmp 1b
 
 	.section .note.GNU-stack, "", @progbits

@@ -28,19 +28,21 @@ struct extable_row {
 extern const char trap_stubs[], trap_recover[];
 extern const struct extable_row guest_extable_start[], guest_extable_end[];
 extern char guest_stack[];
-uint64_t trap_recover_rsp;
+uint64_t trap_recover_rsp[8]; /* per CPU; start.S */
 void trap_handle(struct trap_frame *f);
 
 struct trap_fault trap_last;
 struct desc_ptr trap_idt;
 volatile unsigned irq_count[256];
+volatile unsigned irq_cpu_count[8][256];
 volatile uint8_t irq_log[IRQ_LOG_SIZE];
 volatile unsigned irq_logged;
 volatile bool irq_manual_eoi;
 
 static struct gate idt[256] ALIGNED(16);
-static struct tss tss ALIGNED(16);
-static uint64_t gdt[8] ALIGNED(16);
+#define CPUS 8u
+static struct tss tss[CPUS] ALIGNED(16);
+static uint64_t gdt[8 + 2 * (CPUS - 1)] ALIGNED(16);
 static void (*handlers[256])(struct trap_frame *);
 static uint8_t code_area[64] ALIGNED(64);
 
@@ -57,28 +59,48 @@ static void set_gate(unsigned vector)
 	};
 }
 
+static uint16_t tss_selector(unsigned cpu)
+{
+	return cpu == 0 ? GUEST_TSS : (uint16_t)(GUEST_TSS_AP + 16 * (cpu - 1));
+}
+
+unsigned smp_id(void)
+{
+	uint16_t selector = str_selector();
+
+	return selector < GUEST_TSS_AP ? 0 : (selector - GUEST_TSS_AP) / 16 + 1u;
+}
+
+/* The descriptor is made anew: a CPU that starts again left it busy. */
+void trap_init_cpu(unsigned cpu)
+{
+	uint64_t base = (uint64_t)&tss[cpu], *row = &gdt[tss_selector(cpu) / 8];
+
+	tss[cpu].iomap = sizeof(tss[cpu]);
+	row[0] = (sizeof(tss[cpu]) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
+		 (base >> 24 & 0xff) << 56;
+	row[1] = base >> 32;
+	trap_recover_rsp[cpu] = 0;
+	lgdt(&(struct desc_ptr){sizeof(gdt) - 1, (uint64_t)gdt});
+	load_segments(GUEST_CS, GUEST_DS);
+	ltr(tss_selector(cpu));
+	lidt(&trap_idt);
+}
+
 void trap_init(void)
 {
 	const uint64_t user = 3ull << DESC_DPL_SHIFT;
 	const uint64_t data = 0x00cf93000000ffffull, code64 = 0x00af9b000000ffffull;
-	uint64_t base = (uint64_t)&tss;
 
 	for (unsigned i = 0; i < 256; i++)
 		set_gate(i);
-	tss.iomap = sizeof(tss);
 	gdt[GUEST_CS / 8] = code64;
 	gdt[GUEST_DS / 8] = data;
-	gdt[GUEST_TSS / 8] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
-			     (base >> 24 & 0xff) << 56;
-	gdt[GUEST_TSS / 8 + 1] = base >> 32;
 	gdt[GUEST_USER32 / 8] = 0x00cf9b000000ffffull | user;
 	gdt[GUEST_USERDS / 8] = data | user;
 	gdt[GUEST_USERCS / 8] = code64 | user;
-	lgdt(&(struct desc_ptr){sizeof(gdt) - 1, (uint64_t)gdt});
-	load_segments(GUEST_CS, GUEST_DS);
-	ltr(GUEST_TSS);
 	trap_idt = (struct desc_ptr){sizeof(idt) - 1, (uint64_t)idt};
-	lidt(&trap_idt);
+	trap_init_cpu(0);
 }
 
 void trap_set_handler(unsigned vector, void (*handler)(struct trap_frame *))
@@ -89,13 +111,13 @@ void trap_set_handler(unsigned vector, void (*handler)(struct trap_frame *))
 void trap_set_ist(unsigned vector, unsigned index, uint64_t stack_top)
 {
 	if (index > 0)
-		tss.ist[index - 1] = stack_top;
+		tss[smp_id()].ist[index - 1] = stack_top;
 	idt[vector].ist = (uint8_t)index;
 }
 
 void trap_set_kernel_stack(uint64_t stack_top)
 {
-	tss.rsp[0] = stack_top;
+	tss[smp_id()].rsp[0] = stack_top;
 }
 
 static bool recover(struct trap_frame *f)
@@ -109,10 +131,10 @@ static bool recover(struct trap_frame *f)
 			return true;
 		}
 	}
-	if (!trap_recover_rsp)
+	if (!trap_recover_rsp[smp_id()])
 		return false;
 	f->rip = (uint64_t)trap_recover;
-	f->rsp = trap_recover_rsp;
+	f->rsp = trap_recover_rsp[smp_id()];
 	f->cs = GUEST_CS;
 	f->ss = GUEST_DS;
 	f->rflags = RFLAGS_RESERVED;
@@ -121,10 +143,15 @@ static bool recover(struct trap_frame *f)
 
 static void log_interrupt(unsigned vector)
 {
-	irq_count[vector]++;
-	if (irq_logged < IRQ_LOG_SIZE)
-		irq_log[irq_logged] = (uint8_t)vector;
-	irq_logged++;
+	unsigned cpu = smp_id();
+
+	irq_cpu_count[cpu][vector]++;
+	if (cpu == 0) {
+		irq_count[vector]++;
+		if (irq_logged < IRQ_LOG_SIZE)
+			irq_log[irq_logged] = (uint8_t)vector;
+		irq_logged++;
+	}
 	if (!irq_manual_eoi)
 		apic_eoi();
 }
@@ -142,8 +169,8 @@ void trap_handle(struct trap_frame *f)
 	}
 	if (f->vector != EXC_NMI && recover(f))
 		return;
-	print("FAIL %s: unexpected exception %lu, error 0x%lx, rip 0x%lx, rsp 0x%lx, cr2 0x%lx",
-		guest_name, f->vector, f->error, f->rip, f->rsp, read_cr2());
+	print("FAIL %s: CPU %u: unexpected exception %lu, error 0x%lx, rip 0x%lx, rsp 0x%lx, cr2 0x%lx",
+		guest_name, smp_id(), f->vector, f->error, f->rip, f->rsp, read_cr2());
 	guest_exit(3);
 }
 

@@ -18,9 +18,11 @@ class Guest:
     restart: str = "no"
     memory: str = "4M"
     debug_mmio: bool = False
+    cpus: tuple[int, ...] = ()  # instead of cpu, for several
 
     def table(self):
-        text = (f"\n[guest.{self.name}]\nimage = \"{self.payload}\"\ncpus = [{self.cpu}]\n"
+        cpus = list(self.cpus or (self.cpu,))
+        text = (f"\n[guest.{self.name}]\nimage = \"{self.payload}\"\ncpus = {cpus}\n"
                 f"memory = \"{self.memory}\"\nexit_port = 0xf4\nrestart = \"{self.restart}\"\n")
         text += f"cmdline = \"{self.cmdline}\"\n" if self.cmdline else ""
         text += "debug_mmio = true\n" if self.debug_mmio else ""

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from framework import BootTest, Expect, Send, on_models
+from framework import ALL_PLATFORMS, BootTest, Expect, Send, on_models
 from payloads import (Guest, boot, chain, check_neighbour, ended, neighbour, no_failure, passed,
                       stopped)
 
@@ -174,4 +174,30 @@ TESTS = [
                                   ("bochs-vmx", "corei7_icelake_u", ""),
                                   ("bochs-svm", "zambezi", ""),
                                   ("qemu-svm", "EPYC", ",model-id=QEMU"))
+]
+
+# Several CPUs of one guest: they share CPU 0 with the hypervisor's work, or have CPUs of their own.
+# In Bochs no interrupt of the machine's gets a CPU out of a guest that it entered with IF = 0.
+SMP = ("smp", "ipi")
+
+
+def smp_boot(cpus, cmdline=""):
+    guests = chain(*(Guest(name, name, cpus=cpus, cmdline=cmdline) for name in SMP))
+    return boot(*guests) | {"cpus": max(cpus) + 1}
+
+
+TESTS += [
+    BootTest(
+        name=f"payloads-smp-{len(cpus)}" + ("-apart" if cpus[0] else ""),
+        **smp_boot(cpus),
+        **EXACT,
+        lines=lines([Guest(name, name) for name in SMP]),
+        check=no_failure,
+        platforms=platforms,
+        on={bochs: smp_boot(cpus, "exits") for bochs in ("bochs-vmx", "bochs-svm")},
+        timeout=240,
+    )
+    for cpus, platforms in (((0, 1), ALL_PLATFORMS), ((1, 2), ALL_PLATFORMS),
+                            ((0, 1, 2, 3), ALL_PLATFORMS), ((1, 2, 3, 4), ("qemu-svm",)),
+                            ((0, 1, 2, 3, 4, 5, 6, 7), ("qemu-svm",)))
 ]
