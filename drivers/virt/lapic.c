@@ -25,7 +25,7 @@ static uint32_t vector_bit(uint8_t vector)
 static int highest_vector(const struct lapic *l, uint32_t array)
 {
 	for (int i = 7; i >= 0; i--) {
-		uint32_t word = l->page[(array + (unsigned)i * 0x10u) / 4];
+		uint32_t word = lapic_reg(l, array + (unsigned)i * 0x10u);
 
 		if (word)
 			return i * 32 + 31 - __builtin_clz(word);
@@ -34,12 +34,22 @@ static int highest_vector(const struct lapic *l, uint32_t array)
 }
 
 /* SDM vol. 3, "Task and Processor Priorities", in the form APIC virtualisation uses. */
+static uint32_t ppr(const struct lapic *l, int isr_max)
+{
+	uint32_t tpr = lapic_reg(l, LAPIC_TPR) & 0xff;
+	uint32_t isr = isr_max < 0 ? 0 : (uint32_t)isr_max;
+
+	return (tpr >> 4) >= (isr >> 4) ? tpr : isr & 0xf0;
+}
+
 void lapic_update_ppr(struct lapic *l)
 {
-	uint32_t tpr = l->page[LAPIC_TPR / 4] & 0xff;
-	uint32_t isr = l->isr_max < 0 ? 0 : (uint32_t)l->isr_max;
+	lapic_set_reg(l, LAPIC_PPR, ppr(l, l->isr_max));
+}
 
-	l->page[LAPIC_PPR / 4] = (tpr >> 4) >= (isr >> 4) ? tpr : isr & 0xf0;
+uint32_t lapic_priority(const struct lapic *l)
+{
+	return ppr(l, highest_vector(l, LAPIC_ISR));
 }
 
 void lapic_rescan(struct lapic *l)

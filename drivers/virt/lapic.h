@@ -154,6 +154,8 @@ void lapic_reset_init(struct lapic *l);
 
 /* Read the page again after hardware or the owner has changed IRR, ISR or TPR in it. */
 void lapic_rescan(struct lapic *l);
+/* The same, when it can only have been the TPR. */
+void lapic_update_ppr(struct lapic *l);
 
 /* WRMSR IA32_APIC_BASE (RDMSR is l->apic_base). E_INVAL: #GP. */
 int lapic_apic_base_write(struct lapic *l, uint64_t value, unsigned maxphyaddr) MUST_CHECK;
@@ -214,11 +216,11 @@ void lapic_lint(struct lapic *l, unsigned pin, bool level);
  */
 bool lapic_matches(const struct lapic *target, const struct lapic_ipi *ipi);
 
-/* The processor priority, for the arbitration of LOWEST; any CPU may ask. */
-static inline uint32_t lapic_priority(const struct lapic *l)
-{
-	return __atomic_load_n(&l->page[LAPIC_PPR / 4], __ATOMIC_RELAXED);
-}
+/*
+ * The processor priority, for the arbitration of LOWEST; any CPU may ask. From TPR and ISR: where
+ * hardware changes those, the register is not always up to date.
+ */
+uint32_t lapic_priority(const struct lapic *l);
 
 /* Decode an MSI write. False when the address is not in FEEx_xxxxh. */
 bool lapic_ipi_from_msi(uint64_t address, uint32_t data, struct lapic_ipi *ipi) MUST_CHECK;

@@ -19,9 +19,6 @@ static inline void lapic_set_reg(struct lapic *l, uint32_t offset, uint32_t valu
 	__atomic_store_n(&l->page[offset / 4], value, __ATOMIC_RELAXED);
 }
 
-/* TPR or ISR changed. */
-void lapic_update_ppr(struct lapic *l);
-
 /* Logs an ESR bit and raises the error interrupt. */
 void lapic_error(struct lapic *l, uint32_t esr_bit);
 

@@ -262,6 +262,8 @@ static const struct key machine_keys[] = {
 	{"console", TOML_STRING, false, read_choice, MACHINE(console), consoles},
 	{"housekeeping", TOML_INTEGER, false, read_cpu, MACHINE(housekeeping), NULL},
 	{"color", TOML_BOOLEAN, false, read_boolean, MACHINE(color), NULL},
+	{"apic_virtualization", TOML_BOOLEAN, false, read_boolean, MACHINE(apic_virtualization),
+		NULL},
 	{"when_all_stopped", TOML_STRING, false, read_choice, MACHINE(when_all_stopped),
 		all_stopped},
 	{.name = NULL},
@@ -482,7 +484,8 @@ int config_parse(struct config *config, const char *file_name, const char *text,
 	int status;
 
 	config_errors_init(errors, file_name);
-	config->machine = (struct config_machine){.console = CONFIG_CONSOLE_COM1};
+	config->machine = (struct config_machine){
+		.console = CONFIG_CONSOLE_COM1, .apic_virtualization = true};
 	config->image_count = 0;
 	config->guest_count = 0;
 	status = toml_parse(&config->doc, text, length, errors);

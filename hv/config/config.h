@@ -52,6 +52,7 @@ struct config_machine {
 	enum config_console console;
 	enum config_all_stopped when_all_stopped;
 	bool color;
+	bool apic_virtualization;          /* let the CPU do what it can of the guests' LAPICs */
 	struct config_number housekeeping; /* CPU; see config_verdict.housekeeping */
 };
 

@@ -178,9 +178,30 @@ static void make_guest(unsigned index)
 	set_state(g, g->config->after_index >= 0 ? GUEST_WAITING : GUEST_DUE);
 }
 
+/* Config and CPU together say what the CPU does of the guests' LAPICs. */
+static void choose_apic_virtualization(void)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} parts[] = {{VCPU_APIC_TPR, "TPR shadow"}};
+	char text[128];
+	size_t used = 0;
+
+	if (!guests_machine()->apic_virtualization)
+		vm_host.caps.apic = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (vm_host.caps.apic & parts[i].bit)
+			used += fmt_string(text + used, sizeof(text) - used, used ? ", %s" : "%s",
+				parts[i].name);
+	}
+	log_line("APIC virtualization: %s", used ? text : "none");
+}
+
 void guests_init(void)
 {
 	read_config();
+	choose_apic_virtualization();
 	count = config.guest_count;
 	for (unsigned i = 0; i < count; i++)
 		make_guest(i);

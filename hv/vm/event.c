@@ -124,9 +124,16 @@ static bool interrupt_waits(const struct vm_cpu *c)
 	return c->interrupt_again || lapic_pending(&c->lapic) >= 0 || pic_wants_in(c);
 }
 
+/* What waits for the TPR alone; without the hardware's help each write of the TPR is an exit. */
+static uint8_t tpr_threshold(const struct vm_cpu *c)
+{
+	return c->vcpu.apic ? (uint8_t)lapic_tpr_threshold(&c->lapic) : 0;
+}
+
 void vm_lapic_written(struct vm_cpu *c)
 {
-	if (interrupt_waits(c))
+	vm_lapic_sync(c);
+	if (interrupt_waits(c) || tpr_threshold(c) != c->vcpu.tpr_threshold)
 		__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
 }
 
@@ -209,6 +216,7 @@ static void choose_event(struct vm_cpu *c)
 	set_aside(c);
 	v->want_nmi_window = c->nmi_pending;
 	v->want_interrupt_window = waiting && interrupt_waits(c);
+	v->tpr_threshold = tpr_threshold(c);
 }
 
 /*
@@ -233,6 +241,7 @@ bool vm_before_entry(struct vcpu *v)
 	struct vm_cpu *c = vm_cpu_of(v);
 	uint64_t since;
 
+	vm_lapic_sync(c);
 	for (;;) {
 		__atomic_exchange_n(&v->attention, 0, __ATOMIC_ACQ_REL);
 		if (__atomic_load_n(&c->vm->stop.kind, __ATOMIC_ACQUIRE) != STOP_NONE)

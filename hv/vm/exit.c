@@ -260,6 +260,7 @@ const struct vcpu_hooks vm_hooks = {
 			[EXIT_RDMSR] = exit_rdmsr,
 			[EXIT_WRMSR] = exit_wrmsr,
 			[EXIT_CR] = exit_cr,
+			[EXIT_TPR] = exit_window,
 			[EXIT_XSETBV] = exit_xsetbv,
 			[EXIT_HYPERCALL] = exit_undefined, /* there are no hypercalls */
 			[EXIT_STAGE2] = exit_stage2,

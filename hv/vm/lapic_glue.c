@@ -174,6 +174,7 @@ bool vm_mmio_read(struct vm_cpu *c, gpa_t gpa, unsigned size, uint64_t *value)
 {
 	if (!in_page(c, gpa))
 		return bus_read(&c->vm->mmio, gpa, size, value);
+	vm_lapic_sync(c);
 	*value = lapic_mmio_read(&c->lapic, gpa & (PAGE_SIZE - 1), size, vm_cpu_tsc(c));
 	return true;
 }

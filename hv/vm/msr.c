@@ -309,6 +309,7 @@ static bool deadline_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 
 static bool x2apic_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 {
+	vm_lapic_sync(c);
 	return lapic_msr_read(&c->lapic, msr, vm_cpu_tsc(c), value) == OK;
 }
 

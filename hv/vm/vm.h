@@ -282,6 +282,12 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);
 
 /* lapic_glue.c */
 void vm_lapic_init(struct vm_cpu *c, void *page);
+/* The guest has run: what the CPU changed in the register page, the model must see. */
+static inline void vm_lapic_sync(struct vm_cpu *c)
+{
+	if (c->vcpu.apic)
+		lapic_update_ppr(&c->lapic);
+}
 void vm_lapic_rearm(struct vm_cpu *c);
 /* The register page can be at this address. If RAM is there, this vCPU sees it no more. */
 bool vm_lapic_may_be_at(struct vm_cpu *c, gpa_t page);

@@ -174,6 +174,12 @@ void fake_exit_ept(gpa_t gpa, gva_t gva, uint64_t qualification);
 void fake_vectoring(uint32_t info, uint32_t error, uint32_t insn_len);
 
 /*
+ * What a guest does to its LAPIC, with whatever the controls let the CPU do itself. True: it has
+ * left the guest.
+ */
+bool fake_guest_cr8(struct vcpu *v, uint64_t value); /* MOV to CR8, from RAX */
+
+/*
  * An access of the current VMCS's guest (its linear addresses are physical): through this CPU's
  * TLB, filled from the stage-2 tables. 0: no translation.
  */

@@ -11,6 +11,7 @@
 struct vm_world vmw;
 const struct virt_ops *vm_world_ops = &vmx_ops;
 struct vm_world_config vm_world_config;
+unsigned vm_world_apic;
 
 static void poll(void)
 {
@@ -76,6 +77,7 @@ void vm_world_machine(void)
 			vm_world_ops->cpu_enable(i, &reason) != OK)
 			fake_fail("%s: %s", vm_world_ops->name, reason);
 	}
+	vm_host.caps.apic &= vm_world_apic;
 }
 
 /* The smallest ELF64 payload: one segment of a page. */

@@ -40,6 +40,8 @@ extern struct vm_world_config {
 	uint16_t exit_port;
 	bool debug_mmio;
 } vm_world_config;
+/* VCPU_APIC_* that guests use, if the CPU has them; none unless a test says so. */
+extern unsigned vm_world_apic;
 
 /*
  * A guest with `cpus` vCPUs, each loaded on its CPU, in 64-bit mode at VM_WORLD_ENTRY. CPU 0 is

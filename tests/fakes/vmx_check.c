@@ -49,6 +49,8 @@ static bool needed(unsigned field)
 	case VMCS_ENTRY_INSN_LENGTH:
 		return (GET(ENTRY_INTR_INFO) & INTR_INFO_VALID) &&
 		       (GET(ENTRY_INTR_INFO) >> INTR_INFO_TYPE_SHIFT & 7) >= EVENT_SOFT_INTERRUPT;
+	case VMCS_VIRTUAL_APIC:
+	case VMCS_TPR_THRESHOLD: return GET(PROC_CONTROLS) & PROC_USE_TPR_SHADOW;
 	case VMCS_GUEST_PDPTE0:
 	case VMCS_GUEST_PDPTE0 + 2:
 	case VMCS_GUEST_PDPTE0 + 4:
@@ -106,6 +108,22 @@ static const char *check_event(void)
 	return first_broken(rules, ARRAY_SIZE(rules));
 }
 
+/* SDM vol. 3, "VM-Execution Control Fields", as far as APIC virtualization goes. */
+static const char *check_apic(void)
+{
+	if (!(GET(PROC_CONTROLS) & PROC_USE_TPR_SHADOW))
+		return NULL;
+	if (!is_frame(GET(VIRTUAL_APIC)))
+		return "virtual-APIC page is no frame";
+	const struct rule rules[] = {
+		{GET(PROC_CONTROLS) & (PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING),
+			"CR8 exits although there is a TPR shadow"},
+		{GET(TPR_THRESHOLD) > 15, "TPR threshold: reserved bits"},
+		{GET(TPR_THRESHOLD) > vmx_vtpr_class(), "TPR threshold above the TPR"},
+	};
+	return first_broken(rules, ARRAY_SIZE(rules));
+}
+
 const char *vmx_check_controls(void)
 {
 	uint64_t proc = GET(PROC_CONTROLS), proc2 = GET(PROC2_CONTROLS);
@@ -147,6 +165,8 @@ const char *vmx_check_controls(void)
 	};
 	const char *broken = first_broken(rules, ARRAY_SIZE(rules));
 
+	if (!broken)
+		broken = check_apic();
 	return broken ? broken : check_event();
 }
 

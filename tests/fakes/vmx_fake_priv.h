@@ -7,4 +7,7 @@ const char *vmx_check_controls(void);
 const char *vmx_check_host(void);
 const char *vmx_check_guest(void);
 
+/* Bits 7:4 of the TPR in the virtual-APIC page. */
+unsigned vmx_vtpr_class(void);
+
 #endif

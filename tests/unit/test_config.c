@@ -28,6 +28,7 @@ static void everything_given(void **state)
 			       "console = \"com1\"\n"
 			       "housekeeping = 3\n"
 			       "color = true\n"
+			       "apic_virtualization = false\n"
 			       "when_all_stopped = \"reboot\"\n"
 			       "[image.debian-12]\n"
 			       "kernel = \"images/vmlinuz\"\n"
@@ -53,6 +54,7 @@ static void everything_given(void **state)
 	assert_int_equal(config.machine.housekeeping.value, 3);
 	assert_int_equal(config.machine.housekeeping.at.line, 3);
 	assert_true(config.machine.color);
+	assert_false(config.machine.apic_virtualization);
 	assert_int_equal(config.machine.when_all_stopped, CONFIG_ALL_STOPPED_REBOOT);
 
 	assert_int_equal(config.image_count, 1);
@@ -70,7 +72,7 @@ static void everything_given(void **state)
 	assert_int_equal(g->after_index, 1);
 	assert_int_equal(g->cpus.count, 2);
 	assert_int_equal(g->cpus.cpu[1].number, 2);
-	assert_int_equal(g->cpus.cpu[1].at.line, 12);
+	assert_int_equal(g->cpus.cpu[1].at.line, 13);
 	assert_int_equal(g->cpus.cpu[1].at.column, 12);
 	assert_true(g->memory.value == GIB(3));
 	assert_int_equal(g->restart, CONFIG_RESTART_ON_FAILURE);
@@ -93,7 +95,8 @@ static void defaults(void **state)
 	(void)state;
 	/* What an earlier config said is forgotten. */
 	assert_int_equal(
-		parse("[machine]\ncolor = true\nhousekeeping = 2\nwhen_all_stopped = \"poweroff\""),
+		parse("[machine]\ncolor = true\nhousekeeping = 2\nwhen_all_stopped = \"poweroff\"\n"
+		      "apic_virtualization = false"),
 		0);
 	assert_int_equal(config.machine.when_all_stopped, CONFIG_ALL_STOPPED_POWEROFF);
 	assert_int_equal(
@@ -104,6 +107,7 @@ static void defaults(void **state)
 	assert_int_equal(config.machine.when_all_stopped, CONFIG_ALL_STOPPED_STAY);
 	assert_int_equal(config.machine.housekeeping.value, 0);
 	assert_false(config.machine.color);
+	assert_true(config.machine.apic_virtualization);
 	assert_null(config.images[0].initrd.text);
 	assert_null(config.images[0].cmdline.text);
 	assert_int_equal(config.guests[0].restart, CONFIG_RESTART_NO);

@@ -80,6 +80,25 @@ static void no_five_levels_in_bochs(void **state)
 	assert_true(caps.cr4 & CR4_SMEP);
 }
 
+/* A CPU without the shadow, or one that demands the exits it would spare, is good enough. */
+static void tpr_shadow_is_optional(void **state)
+{
+	uint64_t all = fake_msr_get(MSR_IA32_VMX_TRUE_PROCBASED);
+
+	(void)state;
+	assert_int_equal(vmx_cpu_check(&caps, &reason), OK);
+	assert_true(caps.apic & VCPU_APIC_TPR);
+	assert_true(vmx_config.proc & PROC_CR8_LOAD_EXITING);
+	memset(&vmx_config, 0, sizeof(vmx_config));
+	change_high(MSR_IA32_VMX_TRUE_PROCBASED, PROC_USE_TPR_SHADOW);
+	assert_int_equal(vmx_cpu_check(&caps, &reason), OK);
+	assert_int_equal(caps.apic, 0);
+	memset(&vmx_config, 0, sizeof(vmx_config));
+	fake_msr_set(MSR_IA32_VMX_TRUE_PROCBASED, all | PROC_CR8_STORE_EXITING);
+	assert_int_equal(vmx_cpu_check(&caps, &reason), OK);
+	assert_int_equal(caps.apic, 0);
+}
+
 static void no_vtx(void **state)
 {
 	struct cpuid_regs r = fake_cpuid_host(NULL, 1, 0);
@@ -307,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(skylake_is_accepted, setup),
 		cmocka_unit_test_setup(no_five_levels_in_bochs, setup),
+		cmocka_unit_test_setup(tpr_shadow_is_optional, setup),
 		cmocka_unit_test_setup(no_vtx, setup),
 		cmocka_unit_test_setup(feature_control, setup),
 		cmocka_unit_test_setup(missing_features, setup),

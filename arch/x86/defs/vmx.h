@@ -124,6 +124,7 @@
 #define VMCS_IO_BITMAP_B        0x2002
 #define VMCS_MSR_BITMAP         0x2004
 #define VMCS_TSC_OFFSET         0x2010
+#define VMCS_VIRTUAL_APIC       0x2012
 #define VMCS_EPT_POINTER        0x201a
 #define VMCS_XSS_EXITING_BITMAP 0x202c
 #define VMCS_GUEST_PHYSICAL     0x2400
@@ -150,6 +151,7 @@
 #define VMCS_ENTRY_INTR_INFO        0x4016
 #define VMCS_ENTRY_ERROR_CODE       0x4018
 #define VMCS_ENTRY_INSN_LENGTH      0x401a
+#define VMCS_TPR_THRESHOLD          0x401c
 #define VMCS_PROC2_CONTROLS         0x401e
 #define VMCS_INSN_ERROR             0x4400
 #define VMCS_EXIT_REASON            0x4402
@@ -231,6 +233,7 @@
 #define VMX_EXIT_MONITOR             39
 #define VMX_EXIT_PAUSE               40
 #define VMX_EXIT_ENTRY_MACHINE_CHECK 41
+#define VMX_EXIT_TPR_THRESHOLD       43
 #define VMX_EXIT_EPT_VIOLATION       48
 #define VMX_EXIT_EPT_MISCONFIG       49
 #define VMX_EXIT_INVEPT              50

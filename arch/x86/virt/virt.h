@@ -106,6 +106,7 @@ enum exit_reason {
 	EXIT_RDMSR,
 	EXIT_WRMSR,
 	EXIT_CR,
+	EXIT_TPR, /* the guest has lowered its TPR below v->tpr_threshold */
 	EXIT_XSETBV,
 	EXIT_HYPERCALL,
 	EXIT_STAGE2,        /* access that the stage-2 tables do not allow */
@@ -197,6 +198,13 @@ struct vcpu;
 #define VCPU_EVENT    0x4u /* an event or interrupt may be deliverable */
 #define VCPU_LEAVE    0x8u /* leave the run loop */
 
+/*
+ * What the CPU does with a LAPIC's registers by itself (virt_caps.apic), and what of that is made
+ * use of (vcpu.apic). All of it works on the register page: a model that reads it sees the same as
+ * without, except for what it keeps beside the page.
+ */
+#define VCPU_APIC_TPR 0x1u /* CR8 and the TPR change without an exit, and PPR does not follow */
+
 struct pt_format;
 
 struct vcpu_hooks {
@@ -230,6 +238,8 @@ struct vcpu {
 	uint32_t attention;      /* atomic: VCPU_* bits, set by anyone, taken by before_entry */
 	bool launched;
 	bool want_interrupt_window, want_nmi_window;
+	/* With VCPU_APIC_TPR: exit when bits 7:4 of the TPR fall below this; not above them. */
+	uint8_t tpr_threshold;
 	struct vcpu_event event;    /* chosen for the next entry */
 	struct vcpu_event reinject; /* its delivery was cut short by the last exit */
 	const struct vcpu_hooks *hooks;
@@ -243,6 +253,8 @@ struct vcpu {
 	uint64_t stage2_root;    /* hpa of the stage-2 root table */
 	uint64_t cr4_guest_bits; /* CR4 bits that this guest's CPUID allows it to set */
 	bool has_rdtscp, has_invpcid, has_xsaves;
+	unsigned apic;   /* VCPU_APIC_* */
+	void *apic_page; /* the register page, a frame; meaningful if any of them is set */
 
 	struct exit_timing timing;
 	uint64_t exits[EXIT_COUNT];
@@ -257,6 +269,7 @@ struct virt_caps {
 	bool invpcid, rdtscp;
 	bool xsavec; /* and it does what it should: virt/xsave.h */
 	bool xsaves;
+	unsigned apic; /* VCPU_APIC_* */
 	uint64_t cr4;  /* CR4 bits this CPU can hold */
 	unsigned tags; /* VPIDs or ASIDs, 0 excluded */
 };

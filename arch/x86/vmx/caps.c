@@ -93,6 +93,8 @@ static int compute_controls(struct vmx_config *c, bool true_controls, const char
 			return E_UNSUP;
 		}
 	}
+	c->apic = vmx_apic_caps(
+		rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PROCBASED : MSR_IA32_VMX_PROCBASED_CTLS));
 	/*
 	 * Without the TRUE MSRs CR3 accesses exit whether we like it or not; no handler wants that.
 	 */
@@ -170,6 +172,7 @@ int vmx_cpu_check(struct virt_caps *caps, const char **reason)
 		.xsaves = c.proc2 & PROC2_ENABLE_XSAVES,
 		.cr4 = c.cr4_fixed1 & ~cr4_unusable(),
 		.tags = 0xffff,
+		.apic = c.apic,
 	};
 	if (vmx_config.revision == 0) {
 		vmx_config = c;

@@ -163,6 +163,7 @@ static const struct decode_row decode_table[VMX_EXIT_COUNT] = {
 	ROW(WRMSR, WRMSR, NEED_LENGTH),
 	ROW(MWAIT, UNDEFINED, 0),
 	ROW(MONITOR, UNDEFINED, 0),
+	ROW(TPR_THRESHOLD, TPR, 0),
 	DECODED(EPT_VIOLATION, STAGE2, NEED_VECTORING, decode_ept_violation),
 	DECODED(EPT_MISCONFIG, ENTRY_FAILURE, NEED_VECTORING, decode_misconfig),
 	ROW(INVEPT, UNDEFINED, 0),
@@ -310,7 +311,7 @@ static void take_back(struct vcpu *v)
 
 static void update_windows(const struct vcpu *v, struct vmx_vcpu *x)
 {
-	uint32_t controls = vmx_config.proc;
+	uint32_t controls = x->proc_base;
 
 	if (v->want_interrupt_window)
 		controls |= PROC_INTERRUPT_WINDOW_EXITING;
@@ -353,6 +354,7 @@ void vmx_run(struct vcpu *v)
 			if (v->event.valid)
 				inject(&v->event);
 			update_windows(v, x);
+			vmx_apic_update(v, x);
 		}
 		timing_enter(&v->timing);
 		entered = vmx_enter(v, x, v->launched);

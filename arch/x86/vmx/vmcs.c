@@ -110,7 +110,8 @@ static void set_controls(const struct vcpu *v, struct vmx_vcpu *x)
 		proc2 &= ~PROC2_ENABLE_XSAVES;
 	if (vmx_config.proc2 & PROC2_ENABLE_XSAVES) /* else there is no such field */
 		vmwrite(VMCS_XSS_EXITING_BITMAP, 0);
-	x->proc_controls = vmx_config.proc;
+	x->proc_base = x->proc_controls = vmx_apic_controls(v, vmx_config.proc);
+	x->tpr_threshold = 0;
 	vmwrite(VMCS_PIN_CONTROLS, vmx_config.pin);
 	vmwrite(VMCS_PROC_CONTROLS, x->proc_controls);
 	vmwrite(VMCS_PROC2_CONTROLS, proc2);

@@ -9,7 +9,9 @@
 struct vmx_vcpu {
 	uint64_t host_rsp; /* what VMCS_HOST_RSP holds: written only when it changes */
 	hpa_t vmcs;
-	uint32_t proc_controls; /* what VMCS_PROC_CONTROLS holds */
+	uint32_t proc_base;     /* VMCS_PROC_CONTROLS without windows */
+	uint32_t proc_controls; /* what it holds */
+	uint32_t tpr_threshold; /* what VMCS_TPR_THRESHOLD holds */
 	uint64_t eptp;
 	uint64_t cr4_mask;
 	bool controls_set; /* the VMCS holds controls and guest state, loaded or not */
@@ -21,6 +23,7 @@ struct vmx_config {
 	uint32_t pin, proc, proc2, exit, entry;
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	uint64_t ept_vpid_cap;
+	unsigned apic;    /* VCPU_APIC_*: what the CPU has */
 	hpa_t io_bitmaps; /* two frames of ones: every port exits */
 	hpa_t msr_bitmap; /* ones but for MSRs that are the guest's own */
 };
@@ -54,6 +57,14 @@ void vmx_tsc_offset_set(struct vcpu *v, uint64_t offset);
 uint32_t vmx_interruptibility(struct vcpu *v);
 void vmx_flush_guest_tlb(struct vcpu *v);
 void vmx_flush_stage2(struct vcpu *v);
+
+/* apic.c */
+/* What the CPU has, by the capability MSRs of the primary controls. */
+unsigned vmx_apic_caps(uint64_t proc_capability);
+/* The primary controls for this vCPU, and the fields behind them. */
+uint32_t vmx_apic_controls(const struct vcpu *v, uint32_t proc);
+/* What before_entry has decided. */
+void vmx_apic_update(const struct vcpu *v, struct vmx_vcpu *x);
 
 /* exit.c */
 void vmx_run(struct vcpu *v);
