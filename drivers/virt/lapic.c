@@ -83,6 +83,7 @@ void lapic_reset_init(struct lapic *l)
 	};
 
 	memset(l->page, 0, PAGE_SIZE);
+	memset(l->kept, 0, sizeof(l->kept));
 	lapic_set_reg(l, LAPIC_VERSION, VERSION_VALUE);
 	lapic_set_reg(l, LAPIC_DFR, UINT32_MAX);
 	lapic_set_reg(l, LAPIC_SVR, 0xff);

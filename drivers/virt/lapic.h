@@ -123,6 +123,7 @@ struct lapic_env {
 
 struct lapic {
 	uint32_t *page;     /* 4 KiB, indexed by offset / 4 */
+	uint32_t kept[64];  /* what the model put into each register, see lapic_page_written() */
 	uint64_t apic_base; /* IA32_APIC_BASE as the guest reads it */
 	uint32_t id;        /* x2APIC ID; the xAPIC ID is its low byte */
 	enum lapic_mode mode;
@@ -167,6 +168,12 @@ int lapic_apic_base_write(struct lapic *l, uint64_t value, unsigned maxphyaddr) 
 uint64_t lapic_mmio_read(struct lapic *l, uint32_t offset, unsigned size, uint64_t tsc);
 void lapic_mmio_write(
 	struct lapic *l, uint32_t offset, unsigned size, uint64_t value, uint64_t tsc);
+
+/*
+ * Hardware has let the guest write the register at `offset` of the page, and nothing more. As
+ * lapic_mmio_write() of what is there now, the value before that write being the model's last one.
+ */
+void lapic_page_written(struct lapic *l, uint32_t offset, uint64_t tsc);
 
 /* MSRs LAPIC_MSR_FIRST to LAPIC_MSR_LAST. E_INVAL: #GP. */
 int lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t tsc, uint64_t *value) MUST_CHECK;

@@ -16,6 +16,7 @@ static inline uint32_t lapic_reg(const struct lapic *l, uint32_t offset)
 
 static inline void lapic_set_reg(struct lapic *l, uint32_t offset, uint32_t value)
 {
+	l->kept[offset / 16] = value;
 	__atomic_store_n(&l->page[offset / 4], value, __ATOMIC_RELAXED);
 }
 

@@ -212,6 +212,15 @@ void lapic_mmio_write(struct lapic *l, uint32_t offset, unsigned size, uint64_t 
 	rule->write(l, offset, (uint32_t)value & rule->writable, tsc);
 }
 
+/* Vector arrays and TPR change without being kept; hardware reports no write of them. */
+void lapic_page_written(struct lapic *l, uint32_t offset, uint64_t tsc)
+{
+	uint32_t at = offset & 0x3f0, value = lapic_reg(l, at);
+
+	lapic_set_reg(l, at, l->kept[at / 16]);
+	lapic_mmio_write(l, at, 4, value, tsc);
+}
+
 int lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t tsc, uint64_t *value)
 {
 	uint32_t index = msr - LAPIC_MSR_FIRST;

@@ -184,7 +184,12 @@ static void choose_apic_virtualization(void)
 	static const struct {
 		unsigned bit;
 		const char *name;
-	} parts[] = {{VCPU_APIC_TPR, "TPR shadow"}};
+	} parts[] = {
+		{VCPU_APIC_TPR, "TPR shadow"},
+		{VCPU_APIC_PAGE, "page"},
+		{VCPU_APIC_MSRS, "x2APIC"},
+		{VCPU_APIC_REGISTERS, "registers"},
+	};
 	char text[128];
 	size_t used = 0;
 

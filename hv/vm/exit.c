@@ -190,6 +190,12 @@ static enum exit_action exit_cr(struct vcpu *v, const struct vm_exit *e)
 	}
 }
 
+static enum exit_action exit_apic_write(struct vcpu *v, const struct vm_exit *e)
+{
+	vm_lapic_page_written(vm_cpu_of(v), e->apic.offset);
+	return ACT_RESUME;
+}
+
 static enum exit_action exit_stage2(struct vcpu *v, const struct vm_exit *e)
 {
 	return vm_move_again(vm_cpu_of(v), e) ? ACT_RESUME : vm_emulate(vm_cpu_of(v), e);
@@ -261,6 +267,7 @@ const struct vcpu_hooks vm_hooks = {
 			[EXIT_WRMSR] = exit_wrmsr,
 			[EXIT_CR] = exit_cr,
 			[EXIT_TPR] = exit_window,
+			[EXIT_APIC_WRITE] = exit_apic_write,
 			[EXIT_XSETBV] = exit_xsetbv,
 			[EXIT_HYPERCALL] = exit_undefined, /* there are no hypercalls */
 			[EXIT_STAGE2] = exit_stage2,

@@ -170,6 +170,64 @@ bool vm_lapic_may_be_at(struct vm_cpu *c, gpa_t page)
 	return true;
 }
 
+/*
+ * While all LAPICs of the guest are at the usual address, the CPU may answer accesses there: then
+ * stage 2 leads to a frame that it takes for a sign and never touches. For a vCPU whose LAPIC is
+ * elsewhere it would be memory; so with the first one that leaves it is taken away, and the others'
+ * accesses exit. They may do so late: their translations lead where they did. Who comes back last
+ * brings it back.
+ */
+int vm_lapic_map(struct vm *vm)
+{
+	return pt_map(&vm->stage2, LAPIC_BASE_DEFAULT, vm->apic_access, PAGE_SIZE,
+		PT_READ | PT_WRITE | PT_WB | PT_IGNORE_PAT, PT_4K);
+}
+
+/* Neither can fail: tables once made stay. If one did, accesses exit, or the guest stops. */
+static void count_away(struct vm_cpu *c, bool away)
+{
+	struct vm *vm = c->vm;
+	int status = OK;
+
+	spin_lock(&vm->stage2_lock);
+	if (away != c->lapic_away) {
+		vm->lapics_away += away ? 1 : -1u;
+		c->lapic_away = away;
+		if (!away && vm->lapics_away == 0)
+			(void)!vm_lapic_map(vm);
+		else if (away && vm->lapics_away == 1)
+			status = pt_unmap(&vm->stage2, LAPIC_BASE_DEFAULT, PAGE_SIZE);
+	}
+	spin_unlock(&vm->stage2_lock);
+	if (status != OK)
+		vm_stop(vm, STOP_FAILED, "no memory to move a local APIC");
+}
+
+void vm_lapic_moved(struct vm_cpu *c)
+{
+	const struct lapic *l = &c->lapic;
+	struct vcpu *v = &c->vcpu;
+	uint8_t place = VCPU_APIC_NOWHERE;
+
+	if (l->mode == LAPIC_X2APIC)
+		place = VCPU_APIC_IN_MSRS;
+	else if (in_page(c, LAPIC_BASE_DEFAULT))
+		place = VCPU_APIC_IN_PAGE;
+	if (!v->apic || place == v->apic_place)
+		return;
+	v->apic_place = place;
+	if (c->vm->apic_access)
+		count_away(c, place != VCPU_APIC_IN_PAGE);
+	v->ops->apic_placed(v);
+}
+
+void vm_lapic_page_written(struct vm_cpu *c, uint16_t offset)
+{
+	lapic_page_written(&c->lapic, offset, vm_cpu_tsc(c));
+	vm_lapic_written(c);
+	vm_lapic_rearm(c);
+}
+
 bool vm_mmio_read(struct vm_cpu *c, gpa_t gpa, unsigned size, uint64_t *value)
 {
 	if (!in_page(c, gpa))

@@ -104,6 +104,7 @@ static bool apic_base_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 		return false;
 	cpuid_table_update(&c->cpuid, c->vcpu.ops->reg_read(&c->vcpu, REG_CR4), c->xcr0,
 		c->lapic.mode != LAPIC_DISABLED);
+	vm_lapic_moved(c);
 	look_again(c);
 	return true;
 }

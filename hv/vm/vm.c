@@ -93,6 +93,14 @@ static int map_region(struct vm *vm, const struct guest_region *r)
 	return OK;
 }
 
+static int create_apic_access(struct vm *vm)
+{
+	if (!(vm_host.caps.apic & VCPU_APIC_PAGE))
+		return OK;
+	vm->apic_access = frame_alloc(&host_frames, vm->owner, 1, 1);
+	return vm->apic_access ? vm_lapic_map(vm) : E_NOMEM;
+}
+
 static int create_memory(struct vm *vm, const struct virt_ops *ops)
 {
 	uint64_t count = vm->ram_size / CHUNK_SIZE;
@@ -120,7 +128,7 @@ static int create_memory(struct vm *vm, const struct virt_ops *ops)
 	status = pt_create(&vm->stage2);
 	for (unsigned i = 0; i < vm->mem.region_count && status == OK; i++)
 		status = map_region(vm, &vm->mem.region[i]);
-	return status;
+	return status == OK ? create_apic_access(vm) : status;
 }
 
 /* ---- vCPUs ---- */
@@ -166,6 +174,8 @@ static int create_cpu(
 	c->vcpu.has_xsaves = c->cpuid.has_xsaves;
 	c->vcpu.apic = vm_host.caps.apic;
 	c->vcpu.apic_page = page;
+	c->vcpu.apic_access = vm->apic_access;
+	c->vcpu.apic_place = VCPU_APIC_IN_PAGE;
 	c->xcr0 = XCR0_X87;
 	vm_msr_reset(c);
 	vm_lapic_init(c, page);

@@ -147,6 +147,7 @@ struct vm_cpu {
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
 	bool halted, waits_for_sipi, nmi_pending;
+	bool lapic_away;     /* counted in vm.lapics_away */
 	bool extint_pending; /* by a message of the IOAPIC */
 	/* vector_again was taken from LAPIC or PIC and is not delivered yet */
 	bool interrupt_again;
@@ -171,6 +172,8 @@ struct vm {
 	struct bus ports, mmio;
 	struct spinlock stage2_lock; /* for changes while the guest runs */
 	unsigned lapic_moves;        /* to pages of RAM */
+	hpa_t apic_access;           /* see struct vcpu; 0: not used */
+	unsigned lapics_away;        /* from the page at its usual address */
 	uint32_t arbitration;        /* atomic: whose turn it is among LAPICs of equal priority */
 	struct pc *pc;
 	struct ring *console_out, *console_in;
@@ -291,6 +294,12 @@ static inline void vm_lapic_sync(struct vm_cpu *c)
 void vm_lapic_rearm(struct vm_cpu *c);
 /* The register page can be at this address. If RAM is there, this vCPU sees it no more. */
 bool vm_lapic_may_be_at(struct vm_cpu *c, gpa_t page);
+/* Its mode or address has changed. */
+void vm_lapic_moved(struct vm_cpu *c);
+/* The first mapping of vm->apic_access, before any vCPU runs. */
+int vm_lapic_map(struct vm *vm) MUST_CHECK;
+/* A register was written behind the model's back: EXIT_APIC_WRITE. */
+void vm_lapic_page_written(struct vm_cpu *c, uint16_t offset);
 /*
  * A device's registers, as this vCPU sees them: its LAPIC's page, then the bus. An access lies in
  * one page. False: nobody is there.

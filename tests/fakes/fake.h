@@ -178,6 +178,12 @@ void fake_vectoring(uint32_t info, uint32_t error, uint32_t insn_len);
  * left the guest.
  */
 bool fake_guest_cr8(struct vcpu *v, uint64_t value); /* MOV to CR8, from RAX */
+/* MOV [RDI], EAX and MOV EAX, [RDI]: two bytes, which the test has put at RIP. */
+bool fake_guest_store(struct vcpu *v, gpa_t gpa, uint32_t value);
+bool fake_guest_load(struct vcpu *v, gpa_t gpa, uint32_t *value);
+/* Of the x2APIC. */
+bool fake_guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
+bool fake_guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
 
 /*
  * An access of the current VMCS's guest (its linear addresses are physical): through this CPU's

@@ -89,7 +89,7 @@ static const struct fake_msr presets[] = {
 	{MSR_IA32_VMX_CR0_FIXED1, true, 0xffffffffull},
 	{MSR_IA32_VMX_CR4_FIXED0, true, 0x2000ull},
 	{MSR_IA32_VMX_CR4_FIXED1, true, 0x003767ffull},
-	{MSR_IA32_VMX_PROCBASED_CTLS2, true, 0x001ffcff00000000ull},
+	{MSR_IA32_VMX_PROCBASED_CTLS2, true, 0x001fffff00000000ull},
 	{MSR_IA32_VMX_EPT_VPID_CAP, true, 0x00000f0106334141ull},
 	{MSR_IA32_VMX_TRUE_PINBASED, true, 0x0000007f00000016ull},
 	{MSR_IA32_VMX_TRUE_PROCBASED, true, 0xfff9fffe04006172ull},

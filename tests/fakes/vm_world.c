@@ -12,6 +12,7 @@ struct vm_world vmw;
 const struct virt_ops *vm_world_ops = &vmx_ops;
 struct vm_world_config vm_world_config;
 unsigned vm_world_apic;
+void (*vm_world_trim)(void);
 
 static void poll(void)
 {
@@ -73,6 +74,8 @@ void vm_world_machine(void)
 		.say = say};
 	for (unsigned i = FAKE_CPUS; i-- > 0;) {
 		fake_cpu_select(i);
+		if (vm_world_trim)
+			vm_world_trim();
 		if (vm_world_ops->cpu_check(&vm_host.caps, &reason) != OK ||
 			vm_world_ops->cpu_enable(i, &reason) != OK)
 			fake_fail("%s: %s", vm_world_ops->name, reason);

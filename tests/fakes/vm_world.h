@@ -42,6 +42,8 @@ extern struct vm_world_config {
 } vm_world_config;
 /* VCPU_APIC_* that guests use, if the CPU has them; none unless a test says so. */
 extern unsigned vm_world_apic;
+/* Takes something away from each CPU before bring-up; NULL: nothing. */
+extern void (*vm_world_trim)(void);
 
 /*
  * A guest with `cpus` vCPUs, each loaded on its CPU, in 64-bit mode at VM_WORLD_ENTRY. CPU 0 is

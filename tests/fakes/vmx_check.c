@@ -13,12 +13,7 @@
 #include "tests/fakes/vmx_fake_priv.h"
 #include "tests/fakes/vmx_fields.h"
 
-struct rule {
-	bool broken;
-	const char *text;
-};
-
-static const char *first_broken(const struct rule *rules, unsigned count)
+const char *vmx_first_broken(const struct vmx_rule *rules, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
 		if (rules[i].broken)
@@ -51,6 +46,7 @@ static bool needed(unsigned field)
 		       (GET(ENTRY_INTR_INFO) >> INTR_INFO_TYPE_SHIFT & 7) >= EVENT_SOFT_INTERRUPT;
 	case VMCS_VIRTUAL_APIC:
 	case VMCS_TPR_THRESHOLD: return GET(PROC_CONTROLS) & PROC_USE_TPR_SHADOW;
+	case VMCS_APIC_ACCESS: return GET(PROC2_CONTROLS) & PROC2_VIRTUALIZE_APIC;
 	case VMCS_GUEST_PDPTE0:
 	case VMCS_GUEST_PDPTE0 + 2:
 	case VMCS_GUEST_PDPTE0 + 4:
@@ -74,7 +70,7 @@ static const char *check_all_written(void)
 	return NULL;
 }
 
-static bool is_frame(uint64_t address)
+bool vmx_is_frame(uint64_t address)
 {
 	return !(address & (PAGE_SIZE - 1)) && address >= FAKE_RAM_BASE &&
 	       address < FAKE_RAM_BASE + FAKE_RAM_SIZE;
@@ -91,7 +87,7 @@ static const char *check_event(void)
 	type = info >> INTR_INFO_TYPE_SHIFT & INTR_INFO_TYPE_MASK;
 	error = info & INTR_INFO_ERROR_VALID;
 	length = type >= EVENT_SOFT_INTERRUPT ? GET(ENTRY_INSN_LENGTH) : 1;
-	const struct rule rules[] = {
+	const struct vmx_rule rules[] = {
 		{type == 1 || type == 7, "injection: reserved type"},
 		{info & 0x7ffff000, "injection: reserved bits"},
 		{type == EVENT_NMI && vector != EXC_NMI, "injection: NMI with another vector"},
@@ -105,23 +101,7 @@ static const char *check_event(void)
 		{error && GET(ENTRY_ERROR_CODE) > 0x7fff, "injection: error code too wide"},
 		{length < 1 || length > 15, "injection: instruction length"},
 	};
-	return first_broken(rules, ARRAY_SIZE(rules));
-}
-
-/* SDM vol. 3, "VM-Execution Control Fields", as far as APIC virtualization goes. */
-static const char *check_apic(void)
-{
-	if (!(GET(PROC_CONTROLS) & PROC_USE_TPR_SHADOW))
-		return NULL;
-	if (!is_frame(GET(VIRTUAL_APIC)))
-		return "virtual-APIC page is no frame";
-	const struct rule rules[] = {
-		{GET(PROC_CONTROLS) & (PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING),
-			"CR8 exits although there is a TPR shadow"},
-		{GET(TPR_THRESHOLD) > 15, "TPR threshold: reserved bits"},
-		{GET(TPR_THRESHOLD) > vmx_vtpr_class(), "TPR threshold above the TPR"},
-	};
-	return first_broken(rules, ARRAY_SIZE(rules));
+	return vmx_first_broken(rules, ARRAY_SIZE(rules));
 }
 
 const char *vmx_check_controls(void)
@@ -132,7 +112,7 @@ const char *vmx_check_controls(void)
 
 	if (unwritten)
 		return unwritten;
-	const struct rule rules[] = {
+	const struct vmx_rule rules[] = {
 		{!fits(MSR_IA32_VMX_TRUE_PINBASED, pin), "pin-based controls"},
 		{!fits(MSR_IA32_VMX_TRUE_PROCBASED, proc), "processor-based controls"},
 		{!fits(MSR_IA32_VMX_PROCBASED_CTLS2, proc2), "secondary controls"},
@@ -148,25 +128,25 @@ const char *vmx_check_controls(void)
 			"CR8 would be the machine's"},
 		{!(proc & PROC_HLT_EXITING), "HLT would stop the CPU"},
 		{!(proc2 & PROC2_ENABLE_EPT), "no EPT"},
-		{!is_frame(GET(IO_BITMAP_A)) || !is_frame(GET(IO_BITMAP_B)), "I/O bitmaps"},
-		{!is_frame(GET(MSR_BITMAP)), "MSR bitmap"},
+		{!vmx_is_frame(GET(IO_BITMAP_A)) || !vmx_is_frame(GET(IO_BITMAP_B)), "I/O bitmaps"},
+		{!vmx_is_frame(GET(MSR_BITMAP)), "MSR bitmap"},
 		{GET(CR3_TARGET_COUNT) > 4, "CR3 target count"},
 		{GET(VPID) == 0, "VPID 0 is the hypervisor's"},
 		{(eptp & 7) != MEMTYPE_WB || (eptp >> 3 & 7) != 3 || eptp & 0xf80,
 			"EPT pointer: type, walk length or reserved bits"},
 		{(eptp & EPTP_AD) && !(fake_msr_get(MSR_IA32_VMX_EPT_VPID_CAP) & EPT_CAP_AD),
 			"EPT pointer: no accessed and dirty flags here"},
-		{!is_frame(eptp & CR3_ADDR_MASK), "EPT root is no frame"},
+		{!vmx_is_frame(eptp & CR3_ADDR_MASK), "EPT root is no frame"},
 		{GET(EXIT_MSR_STORE_COUNT) || GET(EXIT_MSR_LOAD_COUNT) || GET(ENTRY_MSR_LOAD_COUNT),
 			"MSR lists"},
 		{!(GET(EXIT_CONTROLS) & EXIT_HOST_64BIT), "host is not 64-bit"},
 		{(proc & PROC_NMI_WINDOW_EXITING) && !(pin & PIN_VIRTUAL_NMIS),
 			"NMI window without virtual NMIs"},
 	};
-	const char *broken = first_broken(rules, ARRAY_SIZE(rules));
+	const char *broken = vmx_first_broken(rules, ARRAY_SIZE(rules));
 
 	if (!broken)
-		broken = check_apic();
+		broken = vmx_check_apic();
 	return broken ? broken : check_event();
 }
 
@@ -174,7 +154,7 @@ const char *vmx_check_controls(void)
 const char *vmx_check_host(void)
 {
 	const struct fake_cpu *c = fake_this;
-	const struct rule rules[] = {
+	const struct vmx_rule rules[] = {
 		{GET(HOST_CR0) != c->cr0 ||
 				!fake_fixed_valid(GET(HOST_CR0), MSR_IA32_VMX_CR0_FIXED0, 0),
 			"host CR0"},
@@ -199,7 +179,7 @@ const char *vmx_check_host(void)
 		{GET(HOST_EFER) != fake_msr_get(MSR_IA32_EFER), "host EFER"},
 		{GET(HOST_PAT) != fake_msr_get(MSR_IA32_PAT), "host PAT"},
 	};
-	return first_broken(rules, ARRAY_SIZE(rules));
+	return vmx_first_broken(rules, ARRAY_SIZE(rules));
 }
 
 static const char *check_segment(unsigned i)
@@ -210,7 +190,7 @@ static const char *check_segment(unsigned i)
 
 	if (i != SEG_CS && i != SEG_TR && (rights & RIGHTS_UNUSABLE))
 		return NULL;
-	const struct rule rules[] = {
+	const struct vmx_rule rules[] = {
 		{rights & 0xfffe0f00, "segment rights: reserved bits"},
 		{rights & RIGHTS_UNUSABLE, "CS or TR unusable"},
 		{!(rights & SEG_ATTR_P), "segment not present"},
@@ -223,7 +203,7 @@ static const char *check_segment(unsigned i)
 		{i == SEG_CS && (rights & SEG_ATTR_L) && (rights & SEG_ATTR_DB),
 			"CS has both L and D"},
 	};
-	return first_broken(rules, ARRAY_SIZE(rules));
+	return vmx_first_broken(rules, ARRAY_SIZE(rules));
 }
 
 static const char *check_segments(void)
@@ -250,7 +230,7 @@ static const char *check_guest_control(void)
 {
 	uint64_t cr0 = GET(GUEST_CR0), cr4 = GET(GUEST_CR4), efer = GET(GUEST_EFER);
 	bool ia32e = GET(ENTRY_CONTROLS) & ENTRY_IA32E_MODE_GUEST;
-	const struct rule rules[] = {
+	const struct vmx_rule rules[] = {
 		{!fake_fixed_valid(
 			 cr0 & ~(CR0_CD | CR0_NW), MSR_IA32_VMX_CR0_FIXED0, CR0_PE | CR0_PG),
 			"guest CR0 fixed bits"},
@@ -273,7 +253,7 @@ static const char *check_guest_control(void)
 		{!fake_canonical(GET(GUEST_GDTR_BASE)) || GET(GUEST_GDTR_LIMIT) >> 16, "GDTR"},
 		{!fake_canonical(GET(GUEST_IDTR_BASE)) || GET(GUEST_IDTR_LIMIT) >> 16, "IDTR"},
 	};
-	return first_broken(rules, ARRAY_SIZE(rules));
+	return vmx_first_broken(rules, ARRAY_SIZE(rules));
 }
 
 const char *vmx_check_guest(void)
@@ -285,7 +265,7 @@ const char *vmx_check_guest(void)
 	bool inject = info & INTR_INFO_VALID, ia32e = GET(ENTRY_CONTROLS) & ENTRY_IA32E_MODE_GUEST;
 	bool shadow = state & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS);
 	unsigned type = info >> INTR_INFO_TYPE_SHIFT & INTR_INFO_TYPE_MASK;
-	const struct rule rules[] = {
+	const struct vmx_rule rules[] = {
 		{!(flags & RFLAGS_RESERVED), "RFLAGS bit 1"},
 		{flags & 0xffffffffffc08028ull, "RFLAGS reserved bits"},
 		{(flags & RFLAGS_VM) && (ia32e || !(GET(GUEST_CR0) & CR0_PE)), "RFLAGS.VM"},
@@ -316,5 +296,5 @@ const char *vmx_check_guest(void)
 
 	if (!broken)
 		broken = check_segments();
-	return broken ? broken : first_broken(rules, ARRAY_SIZE(rules));
+	return broken ? broken : vmx_first_broken(rules, ARRAY_SIZE(rules));
 }

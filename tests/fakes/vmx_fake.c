@@ -381,7 +381,7 @@ static void play(struct vcpu *v)
 	fake_vmx.entries++;
 	fake_vmx.exit_set = false;
 	fake_vmx.cut_short = false;
-	if (!window_exit()) {
+	if (!vmx_apic_entered() && !window_exit()) {
 		if (!fake_vmx.guest)
 			fake_fail("entry, and no guest to play");
 		fake_vmx.guest(v, fake_vmx.ctx);

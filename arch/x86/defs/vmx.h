@@ -86,11 +86,14 @@
 #define PROC_ACTIVATE_SECONDARY       (1u << 31)
 
 /* Secondary processor-based controls */
+#define PROC2_VIRTUALIZE_APIC    (1u << 0) /* accesses of the page */
 #define PROC2_ENABLE_EPT         (1u << 1)
 #define PROC2_ENABLE_RDTSCP      (1u << 3)
+#define PROC2_VIRTUALIZE_X2APIC  (1u << 4)
 #define PROC2_ENABLE_VPID        (1u << 5)
 #define PROC2_WBINVD_EXITING     (1u << 6)
 #define PROC2_UNRESTRICTED_GUEST (1u << 7)
+#define PROC2_APIC_REGISTERS     (1u << 8)
 #define PROC2_ENABLE_INVPCID     (1u << 12)
 #define PROC2_ENABLE_XSAVES      (1u << 20)
 
@@ -125,6 +128,7 @@
 #define VMCS_MSR_BITMAP         0x2004
 #define VMCS_TSC_OFFSET         0x2010
 #define VMCS_VIRTUAL_APIC       0x2012
+#define VMCS_APIC_ACCESS        0x2014
 #define VMCS_EPT_POINTER        0x201a
 #define VMCS_XSS_EXITING_BITMAP 0x202c
 #define VMCS_GUEST_PHYSICAL     0x2400
@@ -234,6 +238,7 @@
 #define VMX_EXIT_PAUSE               40
 #define VMX_EXIT_ENTRY_MACHINE_CHECK 41
 #define VMX_EXIT_TPR_THRESHOLD       43
+#define VMX_EXIT_APIC_ACCESS         44
 #define VMX_EXIT_EPT_VIOLATION       48
 #define VMX_EXIT_EPT_MISCONFIG       49
 #define VMX_EXIT_INVEPT              50
@@ -241,6 +246,7 @@
 #define VMX_EXIT_INVVPID             53
 #define VMX_EXIT_WBINVD              54
 #define VMX_EXIT_XSETBV              55
+#define VMX_EXIT_APIC_WRITE          56
 #define VMX_EXIT_INVPCID             58
 #define VMX_EXIT_VMFUNC              59
 #define VMX_EXIT_SEAMCALL            76
@@ -263,6 +269,15 @@
 #define INTERRUPTIBILITY_NMI    8u
 
 #define PENDING_DEBUG_BS (1ull << 14)
+
+/* Exit qualification of an APIC access */
+#define APIC_ACCESS_OFFSET     0xfffu
+#define APIC_ACCESS_TYPE_SHIFT 12
+#define APIC_ACCESS_TYPE_MASK  15u
+#define APIC_ACCESS_READ       0u /* by a linear address, as the next three */
+#define APIC_ACCESS_WRITE      1u
+#define APIC_ACCESS_FETCH      2u
+#define APIC_ACCESS_DELIVERY   3u /* of an event */
 
 /* Segment access rights: as in a descriptor, bit 16 = unusable */
 #define RIGHTS_UNUSABLE (1u << 16)

@@ -106,7 +106,8 @@ enum exit_reason {
 	EXIT_RDMSR,
 	EXIT_WRMSR,
 	EXIT_CR,
-	EXIT_TPR, /* the guest has lowered its TPR below v->tpr_threshold */
+	EXIT_TPR,        /* the guest has lowered its TPR below v->tpr_threshold */
+	EXIT_APIC_WRITE, /* it has written a LAPIC register, and the instruction is complete */
 	EXIT_XSETBV,
 	EXIT_HYPERCALL,
 	EXIT_STAGE2,        /* access that the stage-2 tables do not allow */
@@ -153,6 +154,9 @@ struct vm_exit {
 			uint8_t byte_count;   /* 0: the hardware did not keep the instruction */
 			const uint8_t *bytes; /* of the instruction that made the access */
 		} stage2;
+		struct {
+			uint16_t offset; /* in the register page, which holds what was written */
+		} apic;
 		struct {
 			uint8_t vector, type; /* type: enum event_type */
 			bool has_error;
@@ -203,7 +207,17 @@ struct vcpu;
  * use of (vcpu.apic). All of it works on the register page: a model that reads it sees the same as
  * without, except for what it keeps beside the page.
  */
-#define VCPU_APIC_TPR 0x1u /* CR8 and the TPR change without an exit, and PPR does not follow */
+#define VCPU_APIC_TPR       0x1u /* CR8 and the TPR: no exit, and PPR does not follow */
+#define VCPU_APIC_PAGE      0x2u /* the TPR also in the page at its usual address */
+#define VCPU_APIC_MSRS      0x4u /* the TPR also as an MSR of the x2APIC */
+#define VCPU_APIC_REGISTERS 0x8u /* with those two, other registers: EXIT_APIC_WRITE */
+
+/* How software reaches the registers now. */
+enum vcpu_apic_place {
+	VCPU_APIC_NOWHERE, /* disabled, or the page is not where it usually is */
+	VCPU_APIC_IN_PAGE,
+	VCPU_APIC_IN_MSRS,
+};
 
 struct pt_format;
 
@@ -255,6 +269,13 @@ struct vcpu {
 	bool has_rdtscp, has_invpcid, has_xsaves;
 	unsigned apic;   /* VCPU_APIC_* */
 	void *apic_page; /* the register page, a frame; meaningful if any of them is set */
+	/*
+	 * With VCPU_APIC_PAGE: the frame that stage 2 has at the page's usual address, so that the
+	 * CPU knows the access. Nothing is ever read from it or written to it: it is there only
+	 * while all vCPUs of the guest are VCPU_APIC_IN_PAGE.
+	 */
+	hpa_t apic_access;
+	uint8_t apic_place; /* enum vcpu_apic_place */
 
 	struct exit_timing timing;
 	uint64_t exits[EXIT_COUNT];
@@ -323,6 +344,8 @@ struct virt_ops {
 	 */
 	void (*shadow_begin)(struct vcpu *v);
 	void (*nmi_unblock)(struct vcpu *v);
+	/* v->apic_place has changed, and stage 2 where it is; only if v->apic is not 0. */
+	void (*apic_placed)(struct vcpu *v);
 	uint32_t (*interruptibility)(struct vcpu *v); /* VCPU_BLOCKED_* bits */
 	void (*flush_guest_tlb)(struct vcpu *v);      /* the guest's own translations */
 	void (*flush_stage2)(struct vcpu *v);         /* on this CPU, all that used this root */

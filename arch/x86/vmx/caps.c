@@ -94,7 +94,8 @@ static int compute_controls(struct vmx_config *c, bool true_controls, const char
 		}
 	}
 	c->apic = vmx_apic_caps(
-		rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PROCBASED : MSR_IA32_VMX_PROCBASED_CTLS));
+		rdmsr(true_controls ? MSR_IA32_VMX_TRUE_PROCBASED : MSR_IA32_VMX_PROCBASED_CTLS),
+		rdmsr(MSR_IA32_VMX_PROCBASED_CTLS2));
 	/*
 	 * Without the TRUE MSRs CR3 accesses exit whether we like it or not; no handler wants that.
 	 */
@@ -180,6 +181,7 @@ int vmx_cpu_check(struct virt_caps *caps, const char **reason)
 	}
 	c.io_bitmaps = vmx_config.io_bitmaps;
 	c.msr_bitmap = vmx_config.msr_bitmap;
+	c.msr_bitmap_x2apic = vmx_config.msr_bitmap_x2apic;
 	if (memcmp(&c, &vmx_config, sizeof(c)) != 0) {
 		*reason = "its VT-x capabilities differ from the boot CPU's";
 		return E_UNSUP;
@@ -201,37 +203,39 @@ static const uint32_t guest_msrs[] = {
 	MSR_IA32_KERNEL_GS_BASE,
 };
 
-/*
- * MSR bitmap: read-low, read-high, write-low, write-high, 1 KiB each; a 0 bit lets the guest
- * through.
- */
-static void msr_bitmap_allow(uint8_t *bitmap, uint32_t msr)
+void vmx_msr_bitmap_allow(uint8_t *bitmap, uint32_t msr, bool read, bool write)
 {
 	uint8_t *half = bitmap + (msr >= 0xc0000000u ? 1024 : 0);
 	uint32_t bit = msr & 0x1fff;
 
-	half[bit / 8] &= (uint8_t) ~(1u << (bit % 8));
-	half[2048 + bit / 8] &= (uint8_t) ~(1u << (bit % 8));
+	if (read)
+		half[bit / 8] &= (uint8_t) ~(1u << (bit % 8));
+	if (write)
+		half[2048 + bit / 8] &= (uint8_t) ~(1u << (bit % 8));
 }
 
 static int make_bitmaps(void)
 {
-	uint8_t *io, *msr;
+	uint8_t *io, *msr, *x2apic;
 
 	if (vmx_config.msr_bitmap)
 		return OK;
 	io = memory_alloc(FRAME_OWNER_HV, 2);
 	msr = memory_alloc(FRAME_OWNER_HV, 1);
-	if (!io || !msr)
+	x2apic = memory_alloc(FRAME_OWNER_HV, 1);
+	if (!io || !msr || !x2apic)
 		return E_NOMEM;
 	memset(io, 0xff, 2 * PAGE_SIZE);
 	memset(msr, 0xff, PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_SIZE(guest_msrs); i++)
-		msr_bitmap_allow(msr, guest_msrs[i]);
+		vmx_msr_bitmap_allow(msr, guest_msrs[i], true, true);
 	if (cpu_cpuid(CPUID_LEAF_EXTENDED, 0).ecx & CPUID_7_ECX_PKS)
-		msr_bitmap_allow(msr, MSR_IA32_PKRS);
+		vmx_msr_bitmap_allow(msr, MSR_IA32_PKRS, true, true);
+	memcpy(x2apic, msr, PAGE_SIZE);
+	vmx_apic_msr_bitmap(x2apic);
 	vmx_config.io_bitmaps = virt_to_phys(io);
 	vmx_config.msr_bitmap = virt_to_phys(msr);
+	vmx_config.msr_bitmap_x2apic = virt_to_phys(x2apic);
 	return OK;
 }
 

@@ -4,6 +4,7 @@
  * exit reason says which and what they mean in neutral terms, the hook does the rest.
  */
 #include "arch/x86/cpu/insn.h"
+#include "arch/x86/defs/apic.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/segment.h"
 #include "arch/x86/defs/vmx.h"
@@ -128,6 +129,32 @@ static void decode_ept_violation(struct vcpu *v, struct vm_exit *e, uint64_t qua
 }
 
 /*
+ * An access of the register page that the CPU does not virtualize: as if nothing were mapped there.
+ * No address is told but the offset (SDM vol. 3, "APIC-Access VM Exits").
+ */
+static void decode_apic_access(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	unsigned type = qualification >> APIC_ACCESS_TYPE_SHIFT & APIC_ACCESS_TYPE_MASK;
+
+	(void)v;
+	e->stage2.gpa = APIC_DEFAULT_BASE + (qualification & APIC_ACCESS_OFFSET);
+	e->stage2.byte_count = 0;
+	e->info = (uint32_t)e->stage2.gpa;
+	e->stage2.gva_valid = e->stage2.mapped = false;
+	e->stage2.write = type == APIC_ACCESS_WRITE;
+	e->stage2.read = !e->stage2.write;
+	e->stage2.fetch = type == APIC_ACCESS_FETCH;
+	e->stage2.walking = type > APIC_ACCESS_DELIVERY; /* by a physical address */
+}
+
+static void decode_apic_write(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	(void)v;
+	e->apic.offset = qualification & APIC_ACCESS_OFFSET;
+	e->info = e->apic.offset;
+}
+
+/*
  * An entry that the tables themselves make invalid is our mistake; the guest stops with the report.
  */
 static void decode_misconfig(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
@@ -164,6 +191,8 @@ static const struct decode_row decode_table[VMX_EXIT_COUNT] = {
 	ROW(MWAIT, UNDEFINED, 0),
 	ROW(MONITOR, UNDEFINED, 0),
 	ROW(TPR_THRESHOLD, TPR, 0),
+	DECODED(APIC_ACCESS, STAGE2, NEED_VECTORING, decode_apic_access),
+	DECODED(APIC_WRITE, APIC_WRITE, 0, decode_apic_write),
 	DECODED(EPT_VIOLATION, STAGE2, NEED_VECTORING, decode_ept_violation),
 	DECODED(EPT_MISCONFIG, ENTRY_FAILURE, NEED_VECTORING, decode_misconfig),
 	ROW(INVEPT, UNDEFINED, 0),

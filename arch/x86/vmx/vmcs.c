@@ -110,16 +110,16 @@ static void set_controls(const struct vcpu *v, struct vmx_vcpu *x)
 		proc2 &= ~PROC2_ENABLE_XSAVES;
 	if (vmx_config.proc2 & PROC2_ENABLE_XSAVES) /* else there is no such field */
 		vmwrite(VMCS_XSS_EXITING_BITMAP, 0);
-	x->proc_base = x->proc_controls = vmx_apic_controls(v, vmx_config.proc);
-	x->tpr_threshold = 0;
+	x->proc_base = vmx_config.proc;
+	x->proc2_base = proc2;
 	vmwrite(VMCS_PIN_CONTROLS, vmx_config.pin);
+	vmx_apic_init(v, x);
+	x->proc_controls = x->proc_base;
 	vmwrite(VMCS_PROC_CONTROLS, x->proc_controls);
-	vmwrite(VMCS_PROC2_CONTROLS, proc2);
 	vmwrite(VMCS_EXIT_CONTROLS, vmx_config.exit);
 	vmwrite(VMCS_EXCEPTION_BITMAP, INTERCEPTED_EXCEPTIONS);
 	vmwrite(VMCS_IO_BITMAP_A, vmx_config.io_bitmaps);
 	vmwrite(VMCS_IO_BITMAP_B, vmx_config.io_bitmaps + PAGE_SIZE);
-	vmwrite(VMCS_MSR_BITMAP, vmx_config.msr_bitmap);
 	vmwrite(VMCS_EPT_POINTER, x->eptp);
 	vmwrite(VMCS_VPID, v->vpid);
 	vmwrite(VMCS_CR0_MASK, CR0_HOST_OWNED);
@@ -394,6 +394,7 @@ const struct virt_ops vmx_ops = {
 	.pdpte_set = vmx_pdpte_set,
 	.tsc_offset_set = vmx_tsc_offset_set,
 	.instruction_done = vmx_instruction_done,
+	.apic_placed = vmx_apic_placed,
 	.interruptibility = vmx_interruptibility,
 	.flush_guest_tlb = vmx_flush_guest_tlb,
 	.flush_stage2 = vmx_flush_stage2,

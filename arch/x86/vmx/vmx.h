@@ -12,6 +12,7 @@ struct vmx_vcpu {
 	uint32_t proc_base;     /* VMCS_PROC_CONTROLS without windows */
 	uint32_t proc_controls; /* what it holds */
 	uint32_t tpr_threshold; /* what VMCS_TPR_THRESHOLD holds */
+	uint32_t proc2_base;    /* VMCS_PROC2_CONTROLS without what depends on v->apic_place */
 	uint64_t eptp;
 	uint64_t cr4_mask;
 	bool controls_set; /* the VMCS holds controls and guest state, loaded or not */
@@ -26,6 +27,8 @@ struct vmx_config {
 	unsigned apic;    /* VCPU_APIC_*: what the CPU has */
 	hpa_t io_bitmaps; /* two frames of ones: every port exits */
 	hpa_t msr_bitmap; /* ones but for MSRs that are the guest's own */
+	/* The same, but for those of the x2APIC that the CPU virtualizes. */
+	hpa_t msr_bitmap_x2apic;
 };
 extern struct vmx_config vmx_config;
 
@@ -38,6 +41,11 @@ extern struct vmx_config vmx_config;
 bool vmx_adjust_controls(
 	uint64_t capability, uint32_t required, uint32_t wanted, uint32_t *controls);
 int vmx_cpu_check(struct virt_caps *caps, const char **reason);
+/*
+ * MSR bitmap: read-low, read-high, write-low, write-high, 1 KiB each; a 0 bit lets the guest
+ * through.
+ */
+void vmx_msr_bitmap_allow(uint8_t *bitmap, uint32_t msr, bool read, bool write);
 int vmx_cpu_enable(unsigned cpu, const char **reason);
 void vmx_cpu_disable(void);
 
@@ -59,10 +67,13 @@ void vmx_flush_guest_tlb(struct vcpu *v);
 void vmx_flush_stage2(struct vcpu *v);
 
 /* apic.c */
-/* What the CPU has, by the capability MSRs of the primary controls. */
-unsigned vmx_apic_caps(uint64_t proc_capability);
-/* The primary controls for this vCPU, and the fields behind them. */
-uint32_t vmx_apic_controls(const struct vcpu *v, uint32_t proc);
+/* What the CPU has, by the capability MSRs of the processor-based controls. */
+unsigned vmx_apic_caps(uint64_t proc_capability, uint64_t proc2_capability);
+/* Clear the bits of MSRs that need no exit while the LAPIC is in them. */
+void vmx_apic_msr_bitmap(uint8_t *bitmap);
+/* A VMCS's first controls. */
+void vmx_apic_init(const struct vcpu *v, struct vmx_vcpu *x);
+void vmx_apic_placed(struct vcpu *v);
 /* What before_entry has decided. */
 void vmx_apic_update(const struct vcpu *v, struct vmx_vcpu *x);
 
