@@ -233,6 +233,11 @@ void lapic_eoi(struct lapic *l)
 	*vector_word(l, LAPIC_ISR, vector) &= ~vector_bit(vector);
 	l->isr_max = highest_vector(l, LAPIC_ISR);
 	lapic_update_ppr(l);
+	lapic_eoi_done(l, vector);
+}
+
+void lapic_eoi_done(struct lapic *l, uint8_t vector)
+{
 	if (!(*vector_word(l, LAPIC_TMR, vector) & vector_bit(vector)))
 		return;
 	end_lint0(l, vector);

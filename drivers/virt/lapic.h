@@ -171,7 +171,7 @@ void lapic_mmio_write(
 
 /*
  * Hardware has let the guest write the register at `offset` of the page, and nothing more. As
- * lapic_mmio_write() of what is there now, the value before that write being the model's last one.
+ * lapic_mmio_write() or lapic_msr_write() of what is there now, the value before that write being the model's last one.
  */
 void lapic_page_written(struct lapic *l, uint32_t offset, uint64_t tsc);
 
@@ -193,6 +193,8 @@ static inline int lapic_pending(const struct lapic *l)
 /* The CPU takes `vector`, as returned by lapic_pending(): IRR to ISR. */
 void lapic_ack(struct lapic *l, uint8_t vector);
 void lapic_eoi(struct lapic *l);
+/* Hardware has taken `vector` out of ISR; what else an EOI of it means. */
+void lapic_eoi_done(struct lapic *l, uint8_t vector);
 
 /*
  * The lowest TPR class (CR8) that would hold back what is now in IRR, 0 if nothing waits for the

@@ -218,7 +218,10 @@ void lapic_page_written(struct lapic *l, uint32_t offset, uint64_t tsc)
 	uint32_t at = offset & 0x3f0, value = lapic_reg(l, at);
 
 	lapic_set_reg(l, at, l->kept[at / 16]);
-	lapic_mmio_write(l, at, 4, value, tsc);
+	if (l->mode == LAPIC_X2APIC)
+		(void)!lapic_msr_write(l, LAPIC_MSR_FIRST + at / 16, value, tsc);
+	else
+		lapic_mmio_write(l, at, 4, value, tsc);
 }
 
 int lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t tsc, uint64_t *value)

@@ -189,6 +189,7 @@ static void choose_apic_virtualization(void)
 		{VCPU_APIC_PAGE, "page"},
 		{VCPU_APIC_MSRS, "x2APIC"},
 		{VCPU_APIC_REGISTERS, "registers"},
+		{VCPU_APIC_DELIVERY, "delivery"},
 	};
 	char text[128];
 	size_t used = 0;

@@ -124,16 +124,33 @@ static bool interrupt_waits(const struct vm_cpu *c)
 	return c->interrupt_again || lapic_pending(&c->lapic) >= 0 || pic_wants_in(c);
 }
 
-/* What waits for the TPR alone; without the hardware's help each write of the TPR is an exit. */
+/* The LAPIC's own need no injection if the CPU delivers them. */
+static bool injection_waits(const struct vm_cpu *c)
+{
+	return c->interrupt_again || pic_wants_in(c) ||
+	       (!(c->vcpu.apic & VCPU_APIC_DELIVERY) && lapic_pending(&c->lapic) >= 0);
+}
+
+/*
+ * What waits for the TPR alone. If the CPU knows nothing of the TPR, each write of it is an exit; if
+ * it delivers, it looks itself.
+ */
 static uint8_t tpr_threshold(const struct vm_cpu *c)
 {
-	return c->vcpu.apic ? (uint8_t)lapic_tpr_threshold(&c->lapic) : 0;
+	if (!c->vcpu.apic || (c->vcpu.apic & VCPU_APIC_DELIVERY))
+		return 0;
+	return (uint8_t)lapic_tpr_threshold(&c->lapic);
 }
 
 void vm_lapic_written(struct vm_cpu *c)
 {
-	vm_lapic_sync(c);
-	if (interrupt_waits(c) || tpr_threshold(c) != c->vcpu.tpr_threshold)
+	bool delivery;
+
+	vm_lapic_changed(c);
+	delivery = c->vcpu.apic & VCPU_APIC_DELIVERY;
+	if (!delivery)
+		vm_lapic_sync(c);
+	if (delivery || interrupt_waits(c) || tpr_threshold(c) != c->vcpu.tpr_threshold)
 		__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
 }
 
@@ -198,7 +215,7 @@ static void set_aside(struct vm_cpu *c)
 static void choose_event(struct vm_cpu *c)
 {
 	struct vcpu *v = &c->vcpu;
-	bool interrupt = interrupt_waits(c);
+	bool interrupt = injection_waits(c);
 	bool waiting = v->reinject.valid || c->nmi_pending || interrupt;
 	uint32_t blocked = waiting ? v->ops->interruptibility(v) : 0;
 
@@ -215,8 +232,10 @@ static void choose_event(struct vm_cpu *c)
 	}
 	set_aside(c);
 	v->want_nmi_window = c->nmi_pending;
-	v->want_interrupt_window = waiting && interrupt_waits(c);
+	v->want_interrupt_window = waiting && injection_waits(c);
 	v->tpr_threshold = tpr_threshold(c);
+	v->apic_requested = (uint8_t)MAX(c->lapic.irr_max, 0);
+	v->apic_in_service = (uint8_t)MAX(c->lapic.isr_max, 0);
 }
 
 /*

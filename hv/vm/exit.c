@@ -196,6 +196,15 @@ static enum exit_action exit_apic_write(struct vcpu *v, const struct vm_exit *e)
 	return ACT_RESUME;
 }
 
+static enum exit_action exit_apic_eoi(struct vcpu *v, const struct vm_exit *e)
+{
+	struct vm_cpu *c = vm_cpu_of(v);
+
+	vm_lapic_sync(c);
+	lapic_eoi_done(&c->lapic, e->apic.vector);
+	return ACT_RESUME;
+}
+
 static enum exit_action exit_stage2(struct vcpu *v, const struct vm_exit *e)
 {
 	return vm_move_again(vm_cpu_of(v), e) ? ACT_RESUME : vm_emulate(vm_cpu_of(v), e);
@@ -268,6 +277,7 @@ const struct vcpu_hooks vm_hooks = {
 			[EXIT_CR] = exit_cr,
 			[EXIT_TPR] = exit_window,
 			[EXIT_APIC_WRITE] = exit_apic_write,
+			[EXIT_APIC_EOI] = exit_apic_eoi,
 			[EXIT_XSETBV] = exit_xsetbv,
 			[EXIT_HYPERCALL] = exit_undefined, /* there are no hypercalls */
 			[EXIT_STAGE2] = exit_stage2,

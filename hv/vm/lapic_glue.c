@@ -120,18 +120,30 @@ void vm_lapic_rearm(struct vm_cpu *c)
 		vm_host.timer_arm(&c->lapic_timer, deadline);
 }
 
+/* The CPU would deliver what a LAPIC disabled by software does not even accept (self IPIs). */
+static unsigned usable(const struct lapic *l)
+{
+	bool enabled = l->page[LAPIC_SVR / 4] & LAPIC_SVR_ENABLE;
+
+	return vm_host.caps.apic & (enabled ? ~0u : ~VCPU_APIC_DELIVERY);
+}
+
 void vm_lapic_init(struct vm_cpu *c, void *page)
 {
 	const struct lapic_env env = {lapic_send_ipi, lapic_eoi_broadcast, lapic_lint_event, c};
 
 	lapic_init(&c->lapic, page, c->vcpu.id, c->vcpu.id == 0, cpuid_timer_shift(tsc_hz()), &env);
 	timer_init(&c->lapic_timer, lapic_timer_fire);
-	if (c->vcpu.id != 0)
-		return;
-	/* As firmware leaves the boot CPU's: enabled, PIC on LINT0, NMI on LINT1. */
-	lapic_mmio_write(&c->lapic, LAPIC_SVR, 4, 0x1ff, 0);
-	lapic_mmio_write(&c->lapic, LAPIC_LVT_LINT0, 4, LAPIC_DM_EXTINT << 8, 0);
-	lapic_mmio_write(&c->lapic, LAPIC_LVT_LINT1, 4, LAPIC_DM_NMI << 8, 0);
+	if (c->vcpu.id == 0) {
+		/* As firmware leaves the boot CPU's: enabled, PIC on LINT0, NMI on LINT1. */
+		lapic_mmio_write(&c->lapic, LAPIC_SVR, 4, 0x1ff, 0);
+		lapic_mmio_write(&c->lapic, LAPIC_LVT_LINT0, 4, LAPIC_DM_EXTINT << 8, 0);
+		lapic_mmio_write(&c->lapic, LAPIC_LVT_LINT1, 4, LAPIC_DM_NMI << 8, 0);
+	}
+	c->vcpu.apic_page = page;
+	c->vcpu.apic_access = c->vm->apic_access;
+	c->vcpu.apic = usable(&c->lapic);
+	c->vcpu.apic_place = VCPU_APIC_IN_PAGE;
 }
 
 /* ---- The register page ---- */
@@ -203,26 +215,32 @@ static void count_away(struct vm_cpu *c, bool away)
 		vm_stop(vm, STOP_FAILED, "no memory to move a local APIC");
 }
 
-void vm_lapic_moved(struct vm_cpu *c)
+void vm_lapic_changed(struct vm_cpu *c)
 {
 	const struct lapic *l = &c->lapic;
 	struct vcpu *v = &c->vcpu;
 	uint8_t place = VCPU_APIC_NOWHERE;
+	unsigned apic;
 
+	if (!v->apic)
+		return;
 	if (l->mode == LAPIC_X2APIC)
 		place = VCPU_APIC_IN_MSRS;
 	else if (in_page(c, LAPIC_BASE_DEFAULT))
 		place = VCPU_APIC_IN_PAGE;
-	if (!v->apic || place == v->apic_place)
+	apic = usable(l);
+	if (place == v->apic_place && apic == v->apic)
 		return;
 	v->apic_place = place;
+	v->apic = apic;
 	if (c->vm->apic_access)
 		count_away(c, place != VCPU_APIC_IN_PAGE);
-	v->ops->apic_placed(v);
+	v->ops->apic_changed(v);
 }
 
 void vm_lapic_page_written(struct vm_cpu *c, uint16_t offset)
 {
+	vm_lapic_sync(c);
 	lapic_page_written(&c->lapic, offset, vm_cpu_tsc(c));
 	vm_lapic_written(c);
 	vm_lapic_rearm(c);
@@ -241,6 +259,7 @@ bool vm_mmio_write(struct vm_cpu *c, gpa_t gpa, unsigned size, uint64_t value)
 {
 	if (!in_page(c, gpa))
 		return bus_write(&c->vm->mmio, gpa, size, value);
+	vm_lapic_sync(c);
 	lapic_mmio_write(&c->lapic, gpa & (PAGE_SIZE - 1), size, value, vm_cpu_tsc(c));
 	vm_lapic_written(c);
 	vm_lapic_rearm(c);

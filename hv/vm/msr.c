@@ -104,7 +104,6 @@ static bool apic_base_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 		return false;
 	cpuid_table_update(&c->cpuid, c->vcpu.ops->reg_read(&c->vcpu, REG_CR4), c->xcr0,
 		c->lapic.mode != LAPIC_DISABLED);
-	vm_lapic_moved(c);
 	look_again(c);
 	return true;
 }
@@ -316,6 +315,7 @@ static bool x2apic_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 
 static bool x2apic_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 {
+	vm_lapic_sync(c);
 	if (lapic_msr_write(&c->lapic, msr, value, vm_cpu_tsc(c)) != OK)
 		return false;
 	look_again(c);

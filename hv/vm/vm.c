@@ -172,10 +172,6 @@ static int create_cpu(
 	c->vcpu.has_rdtscp = vm_host.caps.rdtscp;
 	c->vcpu.has_invpcid = vm_host.caps.invpcid;
 	c->vcpu.has_xsaves = c->cpuid.has_xsaves;
-	c->vcpu.apic = vm_host.caps.apic;
-	c->vcpu.apic_page = page;
-	c->vcpu.apic_access = vm->apic_access;
-	c->vcpu.apic_place = VCPU_APIC_IN_PAGE;
 	c->xcr0 = XCR0_X87;
 	vm_msr_reset(c);
 	vm_lapic_init(c, page);

@@ -285,17 +285,25 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);
 
 /* lapic_glue.c */
 void vm_lapic_init(struct vm_cpu *c, void *page);
-/* The guest has run: what the CPU changed in the register page, the model must see. */
+/*
+ * Before the model is used: the guest has run, and what the CPU changed in the register page, the
+ * model must see. If the CPU delivers interrupts, what the model changes must be told at the next
+ * entry.
+ */
 static inline void vm_lapic_sync(struct vm_cpu *c)
 {
-	if (c->vcpu.apic)
+	if (c->vcpu.apic & VCPU_APIC_DELIVERY) {
+		lapic_rescan(&c->lapic);
+		__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	} else if (c->vcpu.apic) {
 		lapic_update_ppr(&c->lapic);
+	}
 }
 void vm_lapic_rearm(struct vm_cpu *c);
 /* The register page can be at this address. If RAM is there, this vCPU sees it no more. */
 bool vm_lapic_may_be_at(struct vm_cpu *c, gpa_t page);
-/* Its mode or address has changed. */
-void vm_lapic_moved(struct vm_cpu *c);
+/* Its mode or address may have changed, or whether software has it enabled. */
+void vm_lapic_changed(struct vm_cpu *c);
 /* The first mapping of vm->apic_access, before any vCPU runs. */
 int vm_lapic_map(struct vm *vm) MUST_CHECK;
 /* A register was written behind the model's back: EXIT_APIC_WRITE. */

@@ -146,6 +146,7 @@ struct fake_vmx {
 	void (*guest)(struct vcpu *v, void *ctx);
 	void *ctx;
 	struct fake_injection injected; /* by the entry now running or the last one */
+	uint8_t delivered; /* last vector that the CPU delivered itself in this entry, 0: none */
 	bool cut_short; /* set by the guest: the injected event was not delivered (IDT vectoring) */
 	bool tolerate;  /* an entry that hardware refuses is refused as hardware does */
 	/*
@@ -184,6 +185,8 @@ bool fake_guest_load(struct vcpu *v, gpa_t gpa, uint32_t *value);
 /* Of the x2APIC. */
 bool fake_guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
 bool fake_guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
+/* STI and an instruction behind it: a virtual interrupt may come, see fake_vmx.delivered. */
+void fake_guest_sti(void);
 
 /*
  * An access of the current VMCS's guest (its linear addresses are physical): through this CPU's

@@ -6,6 +6,7 @@
  */
 #include "arch/x86/cpu/host_map.h"
 #include "arch/x86/defs/apic.h"
+#include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/vmx.h"
 #include "tests/fakes/fake.h"
@@ -56,7 +57,11 @@ static bool msr_virtualized(uint32_t msr, bool write)
 		return false;
 	if (msr == MSR_IA32_X2APIC_BASE + APIC_TPR / 16)
 		return true;
-	return !write && uses(PROC2_APIC_REGISTERS);
+	if (!write)
+		return uses(PROC2_APIC_REGISTERS);
+	return uses(PROC2_VIRTUAL_INTERRUPTS) &&
+	       (msr == MSR_IA32_X2APIC_BASE + APIC_EOI / 16 ||
+		       msr == MSR_IA32_X2APIC_BASE + APIC_SELF_IPI / 16);
 }
 
 static bool machine_lapic_reachable(void)
@@ -72,10 +77,63 @@ static bool machine_lapic_reachable(void)
 	return false;
 }
 
+static uint32_t *vector_word(uint32_t array, unsigned vector)
+{
+	return reg(array + vector / 32 * 16);
+}
+
+static unsigned highest(uint32_t array)
+{
+	for (unsigned vector = 256; vector-- > 0;) {
+		if (*vector_word(array, vector) >> vector % 32 & 1)
+			return vector;
+	}
+	return 0;
+}
+
+static unsigned rvi(void)
+{
+	return GET(GUEST_INTR_STATUS) & 0xff;
+}
+
+static unsigned svi(void)
+{
+	return GET(GUEST_INTR_STATUS) >> 8;
+}
+
+static bool eoi_exits(unsigned vector)
+{
+	return fake_vmcs_get(VMCS_EOI_EXIT0 + vector / 64 * 2) >> vector % 64 & 1;
+}
+
+static bool eoi_exits_differ(void)
+{
+	for (unsigned vector = 0; vector < 256; vector++) {
+		if (eoi_exits(vector) != (*vector_word(APIC_TMR, vector) >> vector % 32 & 1))
+			return true;
+	}
+	return false;
+}
+
+/* Beyond the SDM: what the fields say must be what the page says. */
+static const char *check_delivery(void)
+{
+	const struct vmx_rule rules[] = {
+		{!(GET(PIN_CONTROLS) & PIN_EXTERNAL_INTERRUPT_EXITING),
+			"virtual interrupts without external-interrupt exiting"},
+		{rvi() != highest(APIC_IRR), "RVI is not the highest vector in IRR"},
+		{svi() != highest(APIC_ISR), "SVI is not the highest vector in ISR"},
+		{eoi_exits_differ(), "EOI-exit bitmap and TMR differ"},
+	};
+	return vmx_first_broken(rules, ARRAY_SIZE(rules));
+}
+
 /* SDM vol. 3, "VM-Execution Control Fields", as far as APIC virtualization goes. */
 const char *vmx_check_apic(void)
 {
-	uint32_t needs_shadow = PROC2_VIRTUALIZE_X2APIC | PROC2_APIC_REGISTERS;
+	uint32_t needs_shadow = PROC2_VIRTUALIZE_X2APIC | PROC2_APIC_REGISTERS |
+				PROC2_VIRTUAL_INTERRUPTS;
+	const char *broken;
 
 	if (machine_lapic_reachable())
 		return "the guest would reach the machine's x2APIC";
@@ -89,17 +147,97 @@ const char *vmx_check_apic(void)
 		{GET(PROC_CONTROLS) & (PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING),
 			"CR8 exits although there is a TPR shadow"},
 		{GET(TPR_THRESHOLD) > 15, "TPR threshold: reserved bits"},
-		{!uses(PROC2_VIRTUALIZE_APIC) && GET(TPR_THRESHOLD) > vmx_vtpr_class(),
+		{!uses(PROC2_VIRTUALIZE_APIC | PROC2_VIRTUAL_INTERRUPTS) &&
+				GET(TPR_THRESHOLD) > vmx_vtpr_class(),
 			"TPR threshold above the TPR"},
 		{uses(PROC2_VIRTUALIZE_APIC) && uses(PROC2_VIRTUALIZE_X2APIC),
 			"xAPIC and x2APIC virtualized at a time"},
 	};
-	return vmx_first_broken(rules, ARRAY_SIZE(rules));
+	broken = vmx_first_broken(rules, ARRAY_SIZE(rules));
+	return broken || !uses(PROC2_VIRTUAL_INTERRUPTS) ? broken : check_delivery();
+}
+
+/* "PPR Virtualization" */
+static void update_ppr(void)
+{
+	uint32_t tpr = *reg(APIC_TPR) & 0xff;
+
+	*reg(APIC_PPR) = tpr >> 4 >= svi() >> 4 ? tpr : svi() & 0xf0;
+}
+
+static void set_status(unsigned requested, unsigned in_service)
+{
+	fake_vmcs_set(VMCS_GUEST_INTR_STATUS, requested | in_service << 8);
+	update_ppr();
+}
+
+/* "Evaluation of Pending Virtual Interrupts" and "Virtual-Interrupt Delivery" */
+void vmx_apic_deliver(void)
+{
+	unsigned vector;
+	uint64_t blocked = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+
+	if (!uses(PROC2_VIRTUAL_INTERRUPTS) || fake_vmx.injected.valid ||
+		(GET(PROC_CONTROLS) & PROC_INTERRUPT_WINDOW_EXITING) ||
+		!(GET(GUEST_RFLAGS) & RFLAGS_IF) || (GET(GUEST_INTERRUPTIBILITY) & blocked) ||
+		rvi() >> 4 <= *reg(APIC_PPR) >> 4)
+		return;
+	vector = rvi();
+	*vector_word(APIC_IRR, vector) &= ~(1u << vector % 32);
+	*vector_word(APIC_ISR, vector) |= 1u << vector % 32;
+	set_status(highest(APIC_IRR), vector);
+	fake_vmx.delivered = (uint8_t)vector;
+	fake_vmcs_set(VMCS_GUEST_RFLAGS, GET(GUEST_RFLAGS) & ~(RFLAGS_IF | RFLAGS_TF | RFLAGS_RF));
+}
+
+/* "EOI Virtualization" */
+static bool ended(void)
+{
+	unsigned vector = svi();
+
+	*reg(APIC_EOI) = 0;
+	if (!uses(PROC2_VIRTUAL_INTERRUPTS)) {
+		fake_exit(VMX_EXIT_APIC_WRITE, APIC_EOI);
+		return true;
+	}
+	*vector_word(APIC_ISR, vector) &= ~(1u << vector % 32);
+	set_status(rvi(), highest(APIC_ISR));
+	if (!eoi_exits(vector))
+		return false;
+	fake_exit(VMX_EXIT_VIRTUALIZED_EOI, vector);
+	return true;
+}
+
+/* "Self-IPI Virtualization", for the ICR and the register of that name. */
+static bool sent_to_self(uint32_t offset, uint32_t value)
+{
+	uint32_t allowed = offset == APIC_SELF_IPI ? 0xff : 0x400ff;
+	bool self = offset == APIC_SELF_IPI || (value & 0xc0000) == 0x40000;
+
+	if (!uses(PROC2_VIRTUAL_INTERRUPTS) || !self || (value & ~allowed) || (value & 0xff) < 16) {
+		fake_exit(VMX_EXIT_APIC_WRITE, offset);
+		return true;
+	}
+	value &= 0xff;
+	*vector_word(APIC_IRR, value) |= 1u << value % 32;
+	set_status(highest(APIC_IRR), svi());
+	return false;
+}
+
+void fake_guest_sti(void)
+{
+	fake_vmcs_set(VMCS_GUEST_RFLAGS, GET(GUEST_RFLAGS) | RFLAGS_IF);
+	fake_vmx.injected.valid = false; /* that was before */
+	vmx_apic_deliver();
 }
 
 /* "TPR Virtualization" */
 static bool tpr_changed(void)
 {
+	if (uses(PROC2_VIRTUAL_INTERRUPTS)) {
+		update_ppr();
+		return false;
+	}
 	if (vmx_vtpr_class() >= GET(TPR_THRESHOLD))
 		return false;
 	fake_exit(VMX_EXIT_TPR_THRESHOLD, 0);
@@ -159,6 +297,8 @@ static bool read_virtualized(uint32_t offset)
 /* "Virtualizing Writes to the APIC-Access Page" */
 static bool write_virtualized(uint32_t offset)
 {
+	if (uses(PROC2_VIRTUAL_INTERRUPTS) && (offset == APIC_EOI || offset == APIC_ICR))
+		return true;
 	if (!uses(PROC2_APIC_REGISTERS))
 		return offset == APIC_TPR;
 	return offset == APIC_ID || offset == APIC_TPR || offset == APIC_EOI ||
@@ -184,6 +324,9 @@ static bool written(uint32_t offset)
 {
 	switch (offset) {
 	case APIC_TPR: *reg(APIC_TPR) &= 0xff; return tpr_changed();
+	case APIC_EOI: return ended();
+	case APIC_ICR:
+	case APIC_SELF_IPI: return sent_to_self(offset, *reg(offset));
 	case APIC_ICR_HIGH: *reg(APIC_ICR_HIGH) &= 0xff000000; return false;
 	default: fake_exit(VMX_EXIT_APIC_WRITE, offset); return true;
 	}
@@ -229,9 +372,15 @@ bool fake_guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 		fake_exit_insn(VMX_EXIT_WRMSR, 0, 2);
 		return true;
 	}
-	if (value >> 8)
+	if (value >> 8 || (offset == APIC_EOI && value))
 		fake_fail("WRMSR 0x%x: #GP", msr);
-	*reg(offset) = (uint32_t)value;
+	/* A register that is not in the page, unless the hypervisor is to look. */
+	if (offset != APIC_SELF_IPI || value < 16)
+		*reg(offset) = (uint32_t)value;
+	else {
+		step_over(2);
+		return sent_to_self(offset, (uint32_t)value);
+	}
 	step_over(2);
 	return written(offset);
 }

@@ -381,7 +381,9 @@ static void play(struct vcpu *v)
 	fake_vmx.entries++;
 	fake_vmx.exit_set = false;
 	fake_vmx.cut_short = false;
+	fake_vmx.delivered = 0;
 	if (!vmx_apic_entered() && !window_exit()) {
+		vmx_apic_deliver();
 		if (!fake_vmx.guest)
 			fake_fail("entry, and no guest to play");
 		fake_vmx.guest(v, fake_vmx.ctx);

@@ -21,6 +21,8 @@ const char *vmx_check_guest(void);
 const char *vmx_check_apic(void);
 /* The entry is made: true if it ends at once, before the guest executes anything. */
 bool vmx_apic_entered(void);
+/* No window has ended it either. */
+void vmx_apic_deliver(void);
 
 /* Bits 7:4 of the TPR in the virtual-APIC page. */
 unsigned vmx_vtpr_class(void);

@@ -9,11 +9,11 @@ static const struct field_range {
 	uint16_t first, count; /* two apart */
 } ranges[] = {
 	{VMCS_VPID, 1},
-	{VMCS_GUEST_ES_SELECTOR, 8},
+	{VMCS_GUEST_ES_SELECTOR, 9},
 	{VMCS_HOST_ES_SELECTOR, 7},
 	{VMCS_IO_BITMAP_A, 3},
 	{VMCS_TSC_OFFSET, 3},
-	{VMCS_EPT_POINTER, 1},
+	{VMCS_EPT_POINTER, 5},
 	{VMCS_XSS_EXITING_BITMAP, 1},
 	{VMCS_GUEST_PHYSICAL, 1},
 	{VMCS_LINK_POINTER, 4},

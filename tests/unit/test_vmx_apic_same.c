@@ -19,11 +19,13 @@
 
 FAKE_FAIL_IN_CMOCKA()
 
-#define OPS_MAX     8192u
-#define APIC_SECOND (PROC2_VIRTUALIZE_APIC | PROC2_VIRTUALIZE_X2APIC | PROC2_APIC_REGISTERS)
-#define X2APIC      (LAPIC_BASE_DEFAULT | LAPIC_BASE_EN | LAPIC_BASE_EXTD | LAPIC_BASE_BSP)
-#define XAPIC       (LAPIC_BASE_DEFAULT | LAPIC_BASE_EN | LAPIC_BASE_BSP)
-#define DISABLED    (LAPIC_BASE_DEFAULT | LAPIC_BASE_BSP)
+#define OPS_MAX 8192u
+#define APIC_SECOND                                                                                \
+	(PROC2_VIRTUALIZE_APIC | PROC2_VIRTUALIZE_X2APIC | PROC2_APIC_REGISTERS |                  \
+		PROC2_VIRTUAL_INTERRUPTS)
+#define X2APIC   (LAPIC_BASE_DEFAULT | LAPIC_BASE_EN | LAPIC_BASE_EXTD | LAPIC_BASE_BSP)
+#define XAPIC    (LAPIC_BASE_DEFAULT | LAPIC_BASE_EN | LAPIC_BASE_BSP)
+#define DISABLED (LAPIC_BASE_DEFAULT | LAPIC_BASE_BSP)
 
 enum op_kind { STORE, LOAD, WRMSR, RDMSR };
 
@@ -57,10 +59,12 @@ static const struct ability {
 } abilities[] = {
 	{"nothing", 0, APIC_SECOND},
 	{"TPR shadow", UINT32_MAX, APIC_SECOND},
-	{"TPR shadow, page and MSRs", UINT32_MAX, PROC2_APIC_REGISTERS},
+	{"TPR shadow, page and MSRs", UINT32_MAX, PROC2_APIC_REGISTERS | PROC2_VIRTUAL_INTERRUPTS},
 	{"page, registers, no x2APIC", UINT32_MAX, PROC2_VIRTUALIZE_X2APIC},
 	{"x2APIC, registers, no page", UINT32_MAX, PROC2_VIRTUALIZE_APIC},
-	{"registers", UINT32_MAX, 0},
+	{"registers", UINT32_MAX, PROC2_VIRTUAL_INTERRUPTS},
+	{"delivery, no registers", UINT32_MAX, PROC2_APIC_REGISTERS},
+	{"all", UINT32_MAX, 0},
 };
 
 static void world_with(const struct ability *a, unsigned cpus)
@@ -150,6 +154,7 @@ static void play(void)
 	fake_vmx.guest = guest;
 	at = exits = 0;
 	left = false;
+	v->attention = VCPU_EVENT;
 	v->ops->run(v);
 	assert_int_equal(vmw.vm->stop.kind, STOP_KILLED);
 	assert_int_equal(at, op_count);
@@ -311,7 +316,9 @@ static void x2apic_registers(void **state)
 	for (uint32_t msr = LAPIC_MSR_FIRST; msr <= LAPIC_MSR_FIRST + 0x40; msr++) {
 		for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
 			/* The CPU's own #GP is not played. */
-			if (msr == LAPIC_MSR_FIRST + LAPIC_TPR / 16 && values[i] > 0xff)
+			if ((msr == LAPIC_MSR_FIRST + LAPIC_TPR / 16 && values[i] > 0xff) ||
+				(msr == LAPIC_MSR_FIRST + LAPIC_EOI / 16 && values[i]) ||
+				(msr == LAPIC_MSR_FIRST + LAPIC_SELF_IPI / 16 && values[i] > 0xff))
 				continue;
 			add(WRMSR, msr, values[i]);
 			if (!by_clock((msr & 0xff) << 4))
@@ -345,8 +352,8 @@ static void exits_spared(void **state)
 	static const struct op reads[] = {{LOAD, LAPIC_ID, 0}, {LOAD, LAPIC_IRR, 0}};
 	static const struct op tpr2[] = {{WRMSR, 0x808, 0x30}, {RDMSR, 0x808, 0}};
 	static const struct op reads2[] = {{RDMSR, 0x802, 0}, {RDMSR, 0x820, 0}};
-	static const unsigned expect[ARRAY_SIZE(abilities)][4] = {
-		{2, 2, 2, 2}, {2, 2, 2, 2}, {0, 2, 0, 2}, {0, 0, 2, 2}, {2, 2, 0, 0}, {0, 0, 0, 0}};
+	static const unsigned expect[ARRAY_SIZE(abilities)][4] = {{2, 2, 2, 2}, {2, 2, 2, 2},
+		{0, 2, 0, 2}, {0, 0, 2, 2}, {2, 2, 0, 0}, {0, 0, 0, 0}, {0, 2, 0, 2}, {0, 0, 0, 0}};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(abilities); i++) {

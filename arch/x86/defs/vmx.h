@@ -94,6 +94,7 @@
 #define PROC2_WBINVD_EXITING     (1u << 6)
 #define PROC2_UNRESTRICTED_GUEST (1u << 7)
 #define PROC2_APIC_REGISTERS     (1u << 8)
+#define PROC2_VIRTUAL_INTERRUPTS (1u << 9)
 #define PROC2_ENABLE_INVPCID     (1u << 12)
 #define PROC2_ENABLE_XSAVES      (1u << 20)
 
@@ -114,6 +115,7 @@
 /* VMCS fields: 16-bit */
 #define VMCS_VPID              0x0000
 #define VMCS_GUEST_ES_SELECTOR 0x0800 /* then CS SS DS FS GS LDTR TR, two apart */
+#define VMCS_GUEST_INTR_STATUS 0x0810 /* RVI, and SVI in the upper byte */
 #define VMCS_HOST_ES_SELECTOR  0x0c00
 #define VMCS_HOST_CS_SELECTOR  0x0c02
 #define VMCS_HOST_SS_SELECTOR  0x0c04
@@ -130,6 +132,7 @@
 #define VMCS_VIRTUAL_APIC       0x2012
 #define VMCS_APIC_ACCESS        0x2014
 #define VMCS_EPT_POINTER        0x201a
+#define VMCS_EOI_EXIT0          0x201c /* then three more, two apart */
 #define VMCS_XSS_EXITING_BITMAP 0x202c
 #define VMCS_GUEST_PHYSICAL     0x2400
 #define VMCS_LINK_POINTER       0x2800
@@ -239,6 +242,7 @@
 #define VMX_EXIT_ENTRY_MACHINE_CHECK 41
 #define VMX_EXIT_TPR_THRESHOLD       43
 #define VMX_EXIT_APIC_ACCESS         44
+#define VMX_EXIT_VIRTUALIZED_EOI     45
 #define VMX_EXIT_EPT_VIOLATION       48
 #define VMX_EXIT_EPT_MISCONFIG       49
 #define VMX_EXIT_INVEPT              50

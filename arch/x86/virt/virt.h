@@ -108,6 +108,7 @@ enum exit_reason {
 	EXIT_CR,
 	EXIT_TPR,        /* the guest has lowered its TPR below v->tpr_threshold */
 	EXIT_APIC_WRITE, /* it has written a LAPIC register, and the instruction is complete */
+	EXIT_APIC_EOI,   /* it has ended a level-triggered interrupt; the page knows */
 	EXIT_XSETBV,
 	EXIT_HYPERCALL,
 	EXIT_STAGE2,        /* access that the stage-2 tables do not allow */
@@ -156,6 +157,7 @@ struct vm_exit {
 		} stage2;
 		struct {
 			uint16_t offset; /* in the register page, which holds what was written */
+			uint8_t vector;  /* EXIT_APIC_EOI */
 		} apic;
 		struct {
 			uint8_t vector, type; /* type: enum event_type */
@@ -211,6 +213,11 @@ struct vcpu;
 #define VCPU_APIC_PAGE      0x2u /* the TPR also in the page at its usual address */
 #define VCPU_APIC_MSRS      0x4u /* the TPR also as an MSR of the x2APIC */
 #define VCPU_APIC_REGISTERS 0x8u /* with those two, other registers: EXIT_APIC_WRITE */
+/*
+ * The LAPIC's interrupts go from IRR to ISR, to the guest, and end with EOI, all without an exit,
+ * wherever the registers are; PPR follows. Only those whose bit in the TMR is set: EXIT_APIC_EOI.
+ */
+#define VCPU_APIC_DELIVERY  0x10u
 
 /* How software reaches the registers now. */
 enum vcpu_apic_place {
@@ -252,7 +259,9 @@ struct vcpu {
 	uint32_t attention;      /* atomic: VCPU_* bits, set by anyone, taken by before_entry */
 	bool launched;
 	bool want_interrupt_window, want_nmi_window;
-	/* With VCPU_APIC_TPR: exit when bits 7:4 of the TPR fall below this; not above them. */
+	/* With VCPU_APIC_DELIVERY: the highest vectors in IRR and ISR, 0 if there is none. */
+	uint8_t apic_requested, apic_in_service;
+	/* With VCPU_APIC_TPR alone: exit when bits 7:4 of the TPR fall below this; not above them. */
 	uint8_t tpr_threshold;
 	struct vcpu_event event;    /* chosen for the next entry */
 	struct vcpu_event reinject; /* its delivery was cut short by the last exit */
@@ -344,8 +353,8 @@ struct virt_ops {
 	 */
 	void (*shadow_begin)(struct vcpu *v);
 	void (*nmi_unblock)(struct vcpu *v);
-	/* v->apic_place has changed, and stage 2 where it is; only if v->apic is not 0. */
-	void (*apic_placed)(struct vcpu *v);
+	/* v->apic_place (and stage 2 there) or v->apic has changed, the latter not to or from 0. */
+	void (*apic_changed)(struct vcpu *v);
 	uint32_t (*interruptibility)(struct vcpu *v); /* VCPU_BLOCKED_* bits */
 	void (*flush_guest_tlb)(struct vcpu *v);      /* the guest's own translations */
 	void (*flush_stage2)(struct vcpu *v);         /* on this CPU, all that used this root */

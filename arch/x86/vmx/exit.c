@@ -154,6 +154,13 @@ static void decode_apic_write(struct vcpu *v, struct vm_exit *e, uint64_t qualif
 	e->info = e->apic.offset;
 }
 
+static void decode_apic_eoi(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	(void)v;
+	e->apic.vector = (uint8_t)qualification;
+	e->info = e->apic.vector;
+}
+
 /*
  * An entry that the tables themselves make invalid is our mistake; the guest stops with the report.
  */
@@ -193,6 +200,7 @@ static const struct decode_row decode_table[VMX_EXIT_COUNT] = {
 	ROW(TPR_THRESHOLD, TPR, 0),
 	DECODED(APIC_ACCESS, STAGE2, NEED_VECTORING, decode_apic_access),
 	DECODED(APIC_WRITE, APIC_WRITE, 0, decode_apic_write),
+	DECODED(VIRTUALIZED_EOI, APIC_EOI, 0, decode_apic_eoi),
 	DECODED(EPT_VIOLATION, STAGE2, NEED_VECTORING, decode_ept_violation),
 	DECODED(EPT_MISCONFIG, ENTRY_FAILURE, NEED_VECTORING, decode_misconfig),
 	ROW(INVEPT, UNDEFINED, 0),

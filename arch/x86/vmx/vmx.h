@@ -12,6 +12,7 @@ struct vmx_vcpu {
 	uint32_t proc_base;     /* VMCS_PROC_CONTROLS without windows */
 	uint32_t proc_controls; /* what it holds */
 	uint32_t tpr_threshold; /* what VMCS_TPR_THRESHOLD holds */
+	uint64_t eoi_exit[4];   /* what VMCS_EOI_EXIT0 and the next three hold */
 	uint32_t proc2_base;    /* VMCS_PROC2_CONTROLS without what depends on v->apic_place */
 	uint64_t eptp;
 	uint64_t cr4_mask;
@@ -73,7 +74,7 @@ unsigned vmx_apic_caps(uint64_t proc_capability, uint64_t proc2_capability);
 void vmx_apic_msr_bitmap(uint8_t *bitmap);
 /* A VMCS's first controls. */
 void vmx_apic_init(const struct vcpu *v, struct vmx_vcpu *x);
-void vmx_apic_placed(struct vcpu *v);
+void vmx_apic_changed(struct vcpu *v);
 /* What before_entry has decided. */
 void vmx_apic_update(const struct vcpu *v, struct vmx_vcpu *x);
 
