@@ -135,7 +135,13 @@ void payload_run(void)
 	BENCH("port_read", "inb %%dx, %%al", 0, 0, UART_DATA + 5);
 	BENCH("mmio", "movl %%eax, (%%rdi)", 0, 0, 0);
 	BENCH("mmio_read", "movl (%%rdi), %%eax", 0, 0, 0);
+	/* RDI is the TPR; the ID is at 20h, EOI at B0h. */
+	BENCH("lapic_id", "movl -0x60(%%rdi), %%eax", 0, 0, 0);
+	BENCH("eoi", "movl %%eax, 0x30(%%rdi)", 0, 0, 0);
+	BENCH("cr8", "mov %%rax, %%cr8", 0, 0, 0);
 	bench_halt();
 	apic_set_x2apic(true);
 	BENCH("x2apic", "wrmsr", 0, MSR_IA32_X2APIC_BASE + APIC_TPR / 16, 0);
+	BENCH("x2apic_id", "rdmsr", 0, MSR_IA32_X2APIC_BASE + APIC_ID / 16, 0);
+	BENCH("x2apic_eoi", "wrmsr", 0, MSR_IA32_X2APIC_BASE + APIC_EOI / 16, 0);
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure Bulkhead's figures: build/bench.json and a table; status 1 when one misses its target.
 
-Two boots on each emulated platform, on all of which the guest's clock counts instructions, so that
+Two boots on each emulated platform and one more where the CPU helps with the LAPIC, on all of which the guest's clock counts instructions, so that
 figures are path lengths and the same on each run. What is measured how, and why: docs/bench.md.
 Logs are build/bench/NAME-PLATFORM.log.
 """
@@ -37,6 +37,7 @@ PLATFORMS = ("bochs-vmx", "bochs-svm", "qemu-svm")
 FIRST, *OTHERS = PLATFORMS
 AMD = tuple(OTHERS)
 ONCE = (FIRST,)  # the same wherever it runs
+VIRTUAL = "_virtual"  # of figures with APIC virtualization, which all others are without
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,13 @@ ROWS = (
     Row("mmio_ticks", "MMIO write to the LAPIC model", 600, ("5,409", "4,863", "4,872")),
     Row("mmio_read_ticks", "MMIO read from the LAPIC model"),
     Row("x2apic_ticks", "WRMSR to the LAPIC model (x2APIC)"),
+    *(Row(f"{name}{suffix}_ticks", text + more, platforms=platforms_of)
+      for name, text in (("mmio", "TPR write"), ("lapic_id", "LAPIC ID read"),
+                         ("eoi", "EOI write"), ("cr8", "CR8 write"),
+                         ("x2apic", "TPR WRMSR"), ("x2apic_id", "LAPIC ID RDMSR"),
+                         ("x2apic_eoi", "EOI WRMSR"), ("hlt", "HLT to the handler"))
+      for suffix, more, platforms_of in (("", "", PLATFORMS), (VIRTUAL, ", by the CPU", ONCE))
+      if suffix or name not in ("mmio", "x2apic", "hlt")),
     Row("hlt_ticks", "HLT to the handler of a pending interrupt", None,
         ("2,565", "2,492", "3,783")),
     Row("cpuid_vmread", "VMREADs per CPUID exit", 5, platforms=(FIRST,)),
@@ -128,11 +136,12 @@ def linux_initrd():
     return path
 
 
-def exits_boot(build):
+def exits_boot(build, virtual=False):
     """One CPU: ticks are exact. The guest shares it with the hypervisor's work."""
     return framework.BootTest(
-        name="exits", cpus=1, icount=str(ICOUNT),
-        config=CONFIG + PAYLOAD.format(name="bench", memory="128M"),
+        name="exits" + virtual * VIRTUAL, cpus=1, icount=str(ICOUNT),
+        config=CONFIG + f"apic_virtualization = {str(virtual).lower()}\n"
+        + PAYLOAD.format(name="bench", memory="128M"),
         files={"images/bench.elf": str(build / "guests" / "bench.elf")},
         lines=(r"^bench +\| PASS bench",))
 
@@ -165,12 +174,12 @@ def ticks_per_instruction(platform):
     return 1 << ICOUNT if "icount" in platforms.PLATFORMS[platform].offers else 1
 
 
-def exit_figures(log, ticks):
+def exit_figures(log, ticks, suffix=""):
     """`bench NAME TICKS` lines."""
-    found = {f"{name}_ticks": round(float(number) / ticks, 1) for name, number in re.findall(
+    found = {f"{name}{suffix}_ticks": round(float(number) / ticks, 1) for name, number in re.findall(
         r"^bench +\| bench (\w+) ([\d.]+)$", log, re.MULTILINE)}
-    if "hlt_ticks" in found:
-        found["hlt_ticks"] -= AROUND_HLT
+    if f"hlt{suffix}_ticks" in found:
+        found[f"hlt{suffix}_ticks"] -= AROUND_HLT
     return found
 
 
@@ -239,7 +248,7 @@ def boot_all(build, timed):
     boots = [(test, runner, platform)  # the long ones first
              for test, runner in ((linux_boot(build, linux_initrd()), timing),
                                   (exits_boot(build), plain))
-             for platform in PLATFORMS]
+             for platform in PLATFORMS] + [(exits_boot(build, True), plain, FIRST)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         running = [(pool.submit(runner.run, test, platform, f"{test.name}-{platform}"), test,
                     platform) for test, runner, platform in boots]
@@ -265,6 +274,8 @@ def measure(build, timed):
         figures[platform] = (exit_figures(logs["exits"], ticks)
                              | start_figures(logs["linux"], ticks)
                              | linux_figures(logs["linux"], stub, ticks) | accesses)
+        if exits_boot(build, True).name in logs:
+            figures[platform] |= exit_figures(logs[exits_boot(build, True).name], ticks, VIRTUAL)
     figures[FIRST] |= {"efi_bytes": (build / "BOOTX64.EFI").stat().st_size,
                        "source_lines": source_lines()}
     return figures

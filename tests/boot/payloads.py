@@ -39,10 +39,10 @@ def chain(*guests):
                           for previous, guest in zip(guests, guests[1:])]
 
 
-def boot(*guests):
-    """The arguments `config` and `files` of a BootTest."""
+def boot(*guests, machine=""):
+    """The arguments `config` and `files` of a BootTest; `machine`: more keys of that table."""
     payloads = sorted({guest.payload for guest in guests})
-    config = "[machine]\nwhen_all_stopped = \"poweroff\"\n"
+    config = f"[machine]\nwhen_all_stopped = \"poweroff\"\n{machine}"
     config += "".join(f"\n[image.{name}]\nkernel = \"images/{name}.elf\"\n" for name in payloads)
     return {"config": config + "".join(guest.table() for guest in guests),
             "files": {f"images/{name}.elf": f"build/guests/{name}.elf" for name in payloads}}
