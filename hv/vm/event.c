@@ -132,8 +132,8 @@ static bool injection_waits(const struct vm_cpu *c)
 }
 
 /*
- * What waits for the TPR alone. If the CPU knows nothing of the TPR, each write of it is an exit; if
- * it delivers, it looks itself.
+ * What waits for the TPR alone. If the CPU knows nothing of the TPR, each write of it is an exit;
+ * if it delivers, it looks itself.
  */
 static uint8_t tpr_threshold(const struct vm_cpu *c)
 {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure Bulkhead's figures: build/bench.json and a table; status 1 when one misses its target.
 
-Two boots on each emulated platform and one more where the CPU helps with the LAPIC, on all of which the guest's clock counts instructions, so that
-figures are path lengths and the same on each run. What is measured how, and why: docs/bench.md.
+Two boots on each emulated platform and one more where the CPU helps with the LAPIC, on all of which
+the guest's clock counts instructions, so that figures are path lengths and the same on each run.
+What is measured how, and why: docs/bench.md.
 Logs are build/bench/NAME-PLATFORM.log.
 """
 import argparse
