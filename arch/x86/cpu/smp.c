@@ -71,7 +71,8 @@ static bool wait_for(const struct cpu *cpu, unsigned us)
 			return true;
 		cpu_relax();
 	}
-	return false;
+	/* This CPU may have stood still for all that time, under another hypervisor. */
+	return __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) == cpu;
 }
 
 static bool start_one(hpa_t page, const struct cpu *cpu)
@@ -85,10 +86,13 @@ static bool start_one(hpa_t page, const struct cpu *cpu)
 	host_lapic_send_sipi(cpu->apic_id, page);
 	if (wait_for(cpu, START_WAIT_US))
 		return true;
-	/* Never late: it would run with the next CPU's stack. */
+	/*
+	 * Never late: it would run with the next CPU's stack. Should it have arrived at this very
+	 * moment, the INIT has stopped it again.
+	 */
 	host_lapic_send_init(cpu->apic_id);
 	tsc_delay_us(INIT_DELAY_US);
-	return __atomic_load_n(&arrived, __ATOMIC_ACQUIRE) == cpu;
+	return false;
 }
 
 /* NULL when memory is short. */
