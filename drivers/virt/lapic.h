@@ -171,8 +171,8 @@ void lapic_mmio_write(
 
 /*
  * Hardware has let the guest write the register at `offset` of the page, and nothing more. As
- * lapic_mmio_write() or lapic_msr_write() of what is there now; the value before that write was the
- * model's last one.
+ * lapic_mmio_write() or lapic_msr_write() of what is there now, the value before that write being
+ * the model's last one.
  */
 void lapic_page_written(struct lapic *l, uint32_t offset, uint64_t tsc);
 

@@ -3,8 +3,7 @@
 
 Two boots on each emulated platform and one more where the CPU helps with the LAPIC, on all of which
 the guest's clock counts instructions, so that figures are path lengths and the same on each run.
-What is measured how, and why: docs/bench.md.
-Logs are build/bench/NAME-PLATFORM.log.
+What is measured how, and why: docs/bench.md. Logs are build/bench/NAME-PLATFORM.log.
 """
 import argparse
 import concurrent.futures

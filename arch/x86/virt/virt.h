@@ -261,7 +261,7 @@ struct vcpu {
 	bool want_interrupt_window, want_nmi_window;
 	/* With VCPU_APIC_DELIVERY: the highest vectors in IRR and ISR, 0 if there is none. */
 	uint8_t apic_requested, apic_in_service;
-	/* With VCPU_APIC_TPR alone: exit when bits 7:4 of the TPR fall below; not above them. */
+	/* With VCPU_APIC_TPR alone: exit when TPR bits 7:4 are below this. Not above them. */
 	uint8_t tpr_threshold;
 	struct vcpu_event event;    /* chosen for the next entry */
 	struct vcpu_event reinject; /* its delivery was cut short by the last exit */
