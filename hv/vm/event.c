@@ -73,6 +73,7 @@ void vm_inject_pf(struct vm_cpu *c, uint32_t error, gva_t cr2)
 
 static void take_vectors(struct vm_cpu *c)
 {
+	c->lapic_used = true;
 	for (unsigned i = 0; i < 8; i++) {
 		uint64_t bits = __atomic_exchange_n(
 			&c->post_vector[i / 4][i % 4], 0, __ATOMIC_ACQUIRE);
@@ -151,7 +152,7 @@ void vm_lapic_written(struct vm_cpu *c)
 	if (!delivery)
 		vm_lapic_sync(c);
 	if (delivery || interrupt_waits(c) || tpr_threshold(c) != c->vcpu.tpr_threshold)
-		__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+		vm_lapic_look(c);
 }
 
 /*
@@ -234,8 +235,24 @@ static void choose_event(struct vm_cpu *c)
 	v->want_nmi_window = c->nmi_pending;
 	v->want_interrupt_window = waiting && injection_waits(c);
 	v->tpr_threshold = tpr_threshold(c);
-	v->apic_requested = (uint8_t)MAX(c->lapic.irr_max, 0);
-	v->apic_in_service = (uint8_t)MAX(c->lapic.isr_max, 0);
+}
+
+/*
+ * If the CPU delivers, what the model has done to the page. From the entry on, the CPU goes its own
+ * way.
+ */
+static void tell_lapic(struct vm_cpu *c)
+{
+	struct vcpu *v = &c->vcpu;
+
+	if (c->lapic_used && (v->apic & VCPU_APIC_DELIVERY)) {
+		vm_lapic_read_back(c);
+		v->apic_requested = (uint8_t)MAX(c->lapic.irr_max, 0);
+		v->apic_in_service = (uint8_t)MAX(c->lapic.isr_max, 0);
+		v->apic_update = true;
+	}
+	c->lapic_used = false;
+	c->lapic_stale = true;
 }
 
 /*
@@ -260,7 +277,8 @@ bool vm_before_entry(struct vcpu *v)
 	struct vm_cpu *c = vm_cpu_of(v);
 	uint64_t since;
 
-	vm_lapic_sync(c);
+	if (c->halted || !(v->apic & VCPU_APIC_DELIVERY))
+		vm_lapic_read_back(c); /* nothing else asks which interrupt is pending */
 	for (;;) {
 		__atomic_exchange_n(&v->attention, 0, __ATOMIC_ACQ_REL);
 		if (__atomic_load_n(&c->vm->stop.kind, __ATOMIC_ACQUIRE) != STOP_NONE)
@@ -274,6 +292,7 @@ bool vm_before_entry(struct vcpu *v)
 	}
 	c->halted = false;
 	choose_event(c);
+	tell_lapic(c);
 	return true;
 }
 

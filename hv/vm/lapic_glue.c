@@ -14,7 +14,7 @@ void vm_cpu_interrupt(struct vm_cpu *c, uint8_t vector, bool level)
 {
 	if (c->vcpu.cpu == vm_host.this_cpu()) {
 		lapic_accept(&c->lapic, vector, level);
-		__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+		vm_lapic_look(c);
 		return;
 	}
 	__atomic_or_fetch(&c->post_vector[level][vector / 64], BIT(vector % 64), __ATOMIC_RELEASE);
@@ -98,7 +98,7 @@ static void lapic_timer_fire(struct timer *t, uint64_t now)
 	struct vm_cpu *c = CONTAINER_OF(t, struct vm_cpu, lapic_timer);
 
 	lapic_timer_tick(&c->lapic, now + c->tsc_offset);
-	__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	vm_lapic_look(c);
 	vm_lapic_rearm(c);
 }
 
@@ -144,6 +144,7 @@ void vm_lapic_init(struct vm_cpu *c, void *page)
 	c->vcpu.apic_access = c->vm->apic_access;
 	c->vcpu.apic = usable(&c->lapic);
 	c->vcpu.apic_place = VCPU_APIC_IN_PAGE;
+	c->lapic_used = true;
 }
 
 /* ---- The register page ---- */
@@ -233,6 +234,7 @@ void vm_lapic_changed(struct vm_cpu *c)
 		return;
 	v->apic_place = place;
 	v->apic = apic;
+	vm_lapic_look(c);
 	if (c->vm->apic_access)
 		count_away(c, place != VCPU_APIC_IN_PAGE);
 	v->ops->apic_changed(v);

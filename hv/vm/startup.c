@@ -108,6 +108,7 @@ void vm_cpu_reset(struct vm_cpu *c)
 	v->event.valid = v->reinject.valid = false;
 	c->nmi_pending = c->extint_pending = c->interrupt_again = c->halted = false;
 	lapic_reset_init(&c->lapic);
+	c->lapic_used = true;
 	vm_lapic_changed(c);
 	vm_lapic_rearm(c);
 	c->waits_for_sipi = true;

@@ -147,7 +147,12 @@ struct vm_cpu {
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
 	bool halted, waits_for_sipi, nmi_pending;
-	bool lapic_away;     /* counted in vm.lapics_away */
+	bool lapic_away; /* counted in vm.lapics_away */
+	/*
+	 * If the CPU delivers interrupts: the guest may have run since the model read its page; and
+	 * the model may have changed it since the CPU was told.
+	 */
+	bool lapic_stale, lapic_used;
 	bool extint_pending; /* by a message of the IOAPIC */
 	/* vector_again was taken from LAPIC or PIC and is not delivered yet */
 	bool interrupt_again;
@@ -285,19 +290,29 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);
 
 /* lapic_glue.c */
 void vm_lapic_init(struct vm_cpu *c, void *page);
-/*
- * Before the model is used: the guest has run, and what the CPU changed in the register page, the
- * model must see. If the CPU delivers interrupts, what the model changes must be told at the next
- * entry.
- */
+/* The guest has run: what the CPU changed in the register page, the model must see. */
+static inline void vm_lapic_read_back(struct vm_cpu *c)
+{
+	if (!(c->vcpu.apic & VCPU_APIC_DELIVERY)) {
+		if (c->vcpu.apic)
+			lapic_update_ppr(&c->lapic);
+	} else if (c->lapic_stale) {
+		c->lapic_stale = false;
+		lapic_rescan(&c->lapic);
+	}
+}
+/* An interrupt may come of what was done to the model: to be looked at before the next entry. */
+static inline void vm_lapic_look(struct vm_cpu *c)
+{
+	c->lapic_used = true;
+	__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
+}
+/* Before the model is used by the guest. If the CPU delivers, it must be told what changes. */
 static inline void vm_lapic_sync(struct vm_cpu *c)
 {
-	if (c->vcpu.apic & VCPU_APIC_DELIVERY) {
-		lapic_rescan(&c->lapic);
-		__atomic_or_fetch(&c->vcpu.attention, VCPU_EVENT, __ATOMIC_RELAXED);
-	} else if (c->vcpu.apic) {
-		lapic_update_ppr(&c->lapic);
-	}
+	vm_lapic_read_back(c);
+	if (c->vcpu.apic & VCPU_APIC_DELIVERY)
+		vm_lapic_look(c);
 }
 void vm_lapic_rearm(struct vm_cpu *c);
 /* The register page can be at this address. If RAM is there, this vCPU sees it no more. */

@@ -401,6 +401,7 @@ static void delivered_without_exits(void **state)
 	vm_cpu_interrupt(c, 0x62, false);
 	PLAY(takes_81_62_51, nothing_is_left);
 	assert_int_equal(v->exits[EXIT_INTERRUPT], 3);
+	lapic_rescan(&c->lapic);
 	assert_int_equal(c->lapic.irr_max, -1);
 	assert_int_equal(c->lapic.isr_max, -1);
 }
@@ -644,6 +645,36 @@ static void read_raises_timer(void **state)
 	PLAY(fires_on_read, timer_came);
 }
 
+static void asks_cpuid(void)
+{
+	v->gpr[RAX] = 1;
+	fake_counts_clear();
+	fake_exit_insn(VMX_EXIT_CPUID, 0, 2);
+}
+
+static void cpuid_was_cheap(void)
+{
+	assert_int_equal(fake.count[FAKE_VMREAD], 5);
+	assert_int_equal(fake.count[FAKE_VMWRITE], 1);
+	fake_counts_clear();
+	look();
+	leave();
+}
+
+static void look_was_cheap(void)
+{
+	assert_int_equal(fake.count[FAKE_VMWRITE], 0); /* the LAPIC was not touched */
+	leave();
+}
+
+/* Exits that have nothing to do with the LAPIC pay nothing for it. */
+static void others_pay_nothing(void **state)
+{
+	(void)state;
+	look();
+	PLAY(leave, leave, asks_cpuid, cpuid_was_cheap, look_was_cheap);
+}
+
 #define TEST_WITH(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -667,6 +698,7 @@ int main(void)
 		TEST_WITH(init_forgets, setup_all),
 		TEST_WITH(pending_survives_disabling, setup_all),
 		TEST_WITH(read_raises_timer, setup_all),
+		TEST_WITH(others_pay_nothing, setup_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

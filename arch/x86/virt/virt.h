@@ -259,8 +259,12 @@ struct vcpu {
 	uint32_t attention;      /* atomic: VCPU_* bits, set by anyone, taken by before_entry */
 	bool launched;
 	bool want_interrupt_window, want_nmi_window;
-	/* With VCPU_APIC_DELIVERY: the highest vectors in IRR and ISR, 0 if there is none. */
+	/*
+	 * With VCPU_APIC_DELIVERY: the highest vectors in IRR and ISR, 0 if there is none. They and
+	 * the TMR count if apic_update is set, which the backend clears.
+	 */
 	uint8_t apic_requested, apic_in_service;
+	bool apic_update;
 	/* With VCPU_APIC_TPR alone: exit when TPR bits 7:4 are below this. Not above them. */
 	uint8_t tpr_threshold;
 	struct vcpu_event event;    /* chosen for the next entry */

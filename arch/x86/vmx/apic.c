@@ -142,10 +142,12 @@ static void update_delivery(const struct vcpu *v, struct vmx_vcpu *x)
 	}
 }
 
-void vmx_apic_update(const struct vcpu *v, struct vmx_vcpu *x)
+void vmx_apic_update(struct vcpu *v, struct vmx_vcpu *x)
 {
-	if (v->apic & VCPU_APIC_DELIVERY)
+	if (v->apic_update) {
+		v->apic_update = false;
 		update_delivery(v, x);
+	}
 	if (v->tpr_threshold == x->tpr_threshold)
 		return;
 	x->tpr_threshold = v->tpr_threshold;

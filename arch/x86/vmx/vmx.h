@@ -76,7 +76,7 @@ void vmx_apic_msr_bitmap(uint8_t *bitmap);
 void vmx_apic_init(const struct vcpu *v, struct vmx_vcpu *x);
 void vmx_apic_changed(struct vcpu *v);
 /* What before_entry has decided. */
-void vmx_apic_update(const struct vcpu *v, struct vmx_vcpu *x);
+void vmx_apic_update(struct vcpu *v, struct vmx_vcpu *x);
 
 /* exit.c */
 void vmx_run(struct vcpu *v);
