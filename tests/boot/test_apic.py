@@ -4,7 +4,9 @@ from framework import BootTest
 from payloads import Guest, boot, chain, no_failure, passed
 
 PAYLOADS = ("interrupts", "timer", "halt", "pic", "msr", "mmio")
-GUESTS = chain(*(Guest(name, name, 1) for name in PAYLOADS))
+# Bochs: see test_payloads.py.
+GUESTS = chain(*(Guest(name, name, 1) for name in PAYLOADS),
+               *(Guest(name, name, cpus=(0, 1), cmdline="exits") for name in ("smp", "ipi")))
 
 
 def apic_test(name, machine, parts, cpu_model=""):
