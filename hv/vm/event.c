@@ -143,6 +143,12 @@ static uint8_t tpr_threshold(const struct vm_cpu *c)
 	return (uint8_t)lapic_tpr_threshold(&c->lapic);
 }
 
+/* Hardware that shows the guest CR8 past the intercept must be told. */
+static bool cr8_differs(const struct vm_cpu *c)
+{
+	return vm_host.caps.tpr_shown && lapic_cr8(&c->lapic) != c->vcpu.tpr_class;
+}
+
 void vm_lapic_written(struct vm_cpu *c)
 {
 	bool delivery;
@@ -151,7 +157,8 @@ void vm_lapic_written(struct vm_cpu *c)
 	delivery = c->vcpu.apic & VCPU_APIC_DELIVERY;
 	if (!delivery)
 		vm_lapic_sync(c);
-	if (delivery || interrupt_waits(c) || tpr_threshold(c) != c->vcpu.tpr_threshold)
+	if (delivery || interrupt_waits(c) || cr8_differs(c) ||
+		tpr_threshold(c) != c->vcpu.tpr_threshold)
 		vm_lapic_look(c);
 }
 
@@ -235,6 +242,7 @@ static void choose_event(struct vm_cpu *c)
 	v->want_nmi_window = c->nmi_pending;
 	v->want_interrupt_window = waiting && injection_waits(c);
 	v->tpr_threshold = tpr_threshold(c);
+	v->tpr_class = (uint8_t)lapic_cr8(&c->lapic);
 }
 
 /*

@@ -158,7 +158,8 @@ static const char *check_controls(const struct vmcb *b)
 		{b->np_control != SVM_NP_ENABLE, "no nested paging"},
 		{b->ncr3 & ~CR3_ADDR_MASK || beyond_memory(b->ncr3), "nCR3"},
 		{!(b->v_intr & SVM_V_INTR_MASKING), "the guest's IF would mask the host"},
-		{b->v_intr & ~(SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR | SVM_V_INTR_MASKING),
+		{b->v_intr & ~(SVM_V_TPR | SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR |
+				     SVM_V_INTR_MASKING),
 			"v_intr: not used here"},
 		{(b->v_intr & SVM_V_IRQ) && !(b->v_intr & SVM_V_IGN_TPR),
 			"V_IRQ would wait for V_TPR"},

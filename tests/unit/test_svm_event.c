@@ -608,6 +608,25 @@ static void interrupt_window(void **state)
 	assert_int_equal(svmw.b->v_intr, SVM_V_INTR_MASKING);
 }
 
+/* What CR8 is stands where a CPU may look that does not heed the intercept. */
+static void cr8_is_shown(void **state)
+{
+	(void)state;
+	scripted();
+	svmw.v.tpr_class = 9;
+	go(exits_cpuid);
+	assert_int_equal(svmw.b->v_intr, SVM_V_INTR_MASKING | 9);
+	interrupt_waits = true;
+	svmw.b->rflags = RFLAGS_RESERVED;
+	look_again();
+	go(exits_cpuid);
+	assert_int_equal(svmw.b->v_intr & (SVM_V_TPR | SVM_V_IRQ), SVM_V_IRQ | 9);
+	svmw.v.tpr_class = 0;
+	look_again();
+	go(exits_cpuid);
+	assert_int_equal(svmw.b->v_intr & SVM_V_TPR, 0);
+}
+
 /* QEMU: the shadow is gone although nothing has run. */
 static void exits_without_shadow(struct vcpu *v)
 {
@@ -754,6 +773,7 @@ int main(void)
 		TEST(int3_in_the_step),
 		TEST(step_keeps_gd),
 		TEST(interrupt_window),
+		TEST(cr8_is_shown),
 		TEST(window_found_open),
 		TEST(lost_shadow_comes_back),
 		TEST(lost_shadow_opens_no_window),

@@ -73,6 +73,23 @@ static void reinject(uint8_t type, uint8_t vector)
 	v->reinject = (struct vcpu_event){.valid = true, .type = type, .vector = vector};
 }
 
+/* ---- CR8 for hardware that shows it ---- */
+
+static void cr8_is_told(void **state)
+{
+	(void)state;
+	vm_host.caps.tpr_shown = true;
+	choose();
+	v->attention = 0;
+	assert_true(vm_mmio_write(c, LAPIC_BASE_DEFAULT + LAPIC_TPR, 4, 0x70));
+	assert_true(v->attention & VCPU_EVENT);
+	choose();
+	assert_int_equal(v->tpr_class, 7);
+	v->attention = 0;
+	assert_true(vm_mmio_write(c, LAPIC_BASE_DEFAULT + LAPIC_TPR, 4, 0x71));
+	assert_int_equal(v->attention, 0);
+}
+
 /* ---- Priorities ---- */
 
 static void nothing_to_deliver(void **state)
@@ -707,6 +724,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_to_deliver),
+		TEST(cr8_is_told),
 		TEST(priorities),
 		TEST(what_was_cut_short_comes_first),
 		TEST(tpr_holds_back),

@@ -80,6 +80,7 @@ enum svm_intercept_word {
 #define SVM_TLB_FLUSH_ASID 3u
 
 /* vmcb.v_intr */
+#define SVM_V_TPR          15ull
 #define SVM_V_IRQ          (1ull << 8)
 #define SVM_V_INTR_PRIO    (15ull << 16)
 #define SVM_V_IGN_TPR      (1ull << 20)

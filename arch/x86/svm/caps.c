@@ -76,6 +76,7 @@ int svm_cpu_check(struct virt_caps *caps, const char **reason)
 		.xsaves = true,    /* nothing switches it off; the MSR is intercepted */
 		.cr4 = UINT64_MAX, /* what a guest may set follows from its CPUID alone */
 		.tags = c.asids - 1,
+		.tpr_shown = true,
 	};
 	if (svm_config.asids == 0) {
 		svm_config = c;

@@ -201,9 +201,13 @@ bool svm_step_end(struct vcpu *v)
 	return !(b->dr6 & 0xf); /* else a breakpoint of the guest's own, too */
 }
 
-static void interrupt_window(bool wanted, struct vmcb *b)
+/*
+ * V_TPR says what CR8 is to a guest whose read of it does not exit although it is intercepted, as
+ * in QEMU 10.
+ */
+static void update_v_intr(bool wanted, const struct vcpu *v, struct vmcb *b)
 {
-	uint64_t v_intr = SVM_V_INTR_MASKING;
+	uint64_t v_intr = SVM_V_INTR_MASKING | v->tpr_class;
 
 	if (wanted)
 		v_intr |= SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
@@ -246,7 +250,7 @@ void svm_update_windows(struct vcpu *v)
 	bool window = v->want_interrupt_window && !step;
 
 	x->shadow_lost = false;
-	interrupt_window(window, b);
+	update_v_intr(window, v, b);
 	if (window)
 		word |= SVM_3_VINTR;
 	if (blocked && !x->iret_seen)

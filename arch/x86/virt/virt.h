@@ -265,6 +265,8 @@ struct vcpu {
 	 */
 	uint8_t apic_requested, apic_in_service;
 	bool apic_update;
+	/* With virt_caps.tpr_shown: bits 7:4 of the TPR, as of the last before_entry. */
+	uint8_t tpr_class;
 	/* With VCPU_APIC_TPR alone: exit when TPR bits 7:4 are below this. Not above them. */
 	uint8_t tpr_threshold;
 	struct vcpu_event event;    /* chosen for the next entry */
@@ -303,9 +305,10 @@ struct virt_caps {
 	bool invpcid, rdtscp;
 	bool xsavec; /* and it does what it should: virt/xsave.h */
 	bool xsaves;
-	unsigned apic; /* VCPU_APIC_* */
-	uint64_t cr4;  /* CR4 bits this CPU can hold */
-	unsigned tags; /* VPIDs or ASIDs, 0 excluded */
+	unsigned apic;  /* VCPU_APIC_* */
+	bool tpr_shown; /* the guest may read CR8 past the intercept: it gets v->tpr_class */
+	uint64_t cr4;   /* CR4 bits this CPU can hold */
+	unsigned tags;  /* VPIDs or ASIDs, 0 excluded */
 };
 
 struct virt_ops {
