@@ -24,7 +24,7 @@ ENDS = {
     "exec-device": "executed from 0xfee00000, which is not its memory",
     "tables-end": f"page tables outside its memory at {ADDRESS}",
     "tables-high": f"page tables outside its memory at {ADDRESS}",
-    # Bochs, of a walk into the page that the CPU virtualizes, tells the access that needed the walk.
+    # Bochs, of a walk into the page that the CPU virtualizes, tells the access that led there.
     "tables-device": f"page tables outside its memory(, reached from| at) {ADDRESS}",
     "idt-end": f"delivering vector 6 touched {ADDRESS}, which is not its memory",
     "stack-end": f"delivering vector 6 touched {ADDRESS}, which is not its memory",
