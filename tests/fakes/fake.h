@@ -208,6 +208,7 @@ struct fake_svm {
 	struct fake_injection injected; /* by the VMRUN now running or the last one */
 	bool tolerate;                  /* what VMRUN refuses gives an exit with SVM_EXIT_INVALID */
 	bool invalid_short;             /* ... of 32 bits, as QEMU's */
+	bool interrupted;               /* the machine's interrupt comes before anything else */
 	uint32_t post_before_entry;
 	char problem[160];
 	unsigned entries, exit_set;

@@ -9,6 +9,7 @@
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
 #include "arch/x86/defs/segment.h"
+#include "arch/x86/svm/svm.h"
 #include "arch/x86/virt/virt.h"
 #include "hv/lib/string.h"
 #include "tests/fakes/fake.h"
@@ -136,8 +137,11 @@ static const char *check_intercepts(const struct vmcb *b)
 			"CR4 is the guest's own: MCE"},
 		{~b->intercept[SVM_INTERCEPT_CR] & (SVM_CR_READ(8) | SVM_CR_WRITE(8)),
 			"CR8 is the guest's own"},
-		{!!(b->intercept[SVM_INTERCEPT_3] & SVM_3_VINTR) != !!(b->v_intr & SVM_V_IRQ),
-			"V_IRQ and its intercept differ"},
+		{(b->intercept[SVM_INTERCEPT_3] & SVM_3_VINTR) && !(b->v_intr & SVM_V_IRQ),
+			"V_IRQ's intercept without it"},
+		{!(b->intercept[SVM_INTERCEPT_3] & SVM_3_VINTR) && (b->v_intr & SVM_V_IRQ) &&
+				!svm_config.injects_twice,
+			"a virtual interrupt instead of an injected one"},
 	};
 	return first_broken(rules, ARRAY_SIZE(rules));
 }
@@ -159,7 +163,7 @@ static const char *check_controls(const struct vmcb *b)
 		{b->ncr3 & ~CR3_ADDR_MASK || beyond_memory(b->ncr3), "nCR3"},
 		{!(b->v_intr & SVM_V_INTR_MASKING), "the guest's IF would mask the host"},
 		{b->v_intr & ~(SVM_V_TPR | SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR |
-				     SVM_V_INTR_MASKING),
+				     SVM_V_INTR_MASKING | 0xffull << SVM_V_VECTOR_SHIFT),
 			"v_intr: not used here"},
 		{(b->v_intr & SVM_V_IRQ) && !(b->v_intr & SVM_V_IGN_TPR),
 			"V_IRQ would wait for V_TPR"},

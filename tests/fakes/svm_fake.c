@@ -262,13 +262,22 @@ static void take_injection(struct vmcb *b)
 }
 
 /* A virtual interrupt comes before the guest's next instruction. */
-static bool virtual_interrupt(const struct vmcb *b)
+static bool virtual_interrupt(struct vmcb *b)
 {
 	if (!(b->v_intr & SVM_V_IRQ) || !(b->rflags & RFLAGS_IF) ||
 		(b->int_shadow & SVM_INT_SHADOW))
 		return false;
-	fake_svm_exit(SVM_EXIT_VINTR, POISON, POISON);
-	return true;
+	if (b->intercept[SVM_INTERCEPT_3] & SVM_3_VINTR) {
+		fake_svm_exit(SVM_EXIT_VINTR, POISON, POISON);
+		return true;
+	}
+	fake_svm.injected = (struct fake_injection){.valid = true,
+		.vector = (uint8_t)(b->v_intr >> SVM_V_VECTOR_SHIFT),
+		.type = EVENT_INTERRUPT,
+		.rip = b->rip};
+	b->v_intr &= ~SVM_V_IRQ;
+	b->rflags &= ~(RFLAGS_IF | RFLAGS_TF | RFLAGS_RF);
+	return false;
 }
 
 static void play(struct vcpu *v, struct vmcb *b)
@@ -276,7 +285,9 @@ static void play(struct vcpu *v, struct vmcb *b)
 	fake_svm.entries++;
 	fake_svm.exit_set = false;
 	take_injection(b);
-	if (!virtual_interrupt(b)) {
+	if (fake_svm.interrupted) {
+		fake_svm_exit(SVM_EXIT_INTR, POISON, POISON);
+	} else if (!virtual_interrupt(b)) {
 		if (!fake_svm.guest)
 			fake_fail("VMRUN, and no guest to play");
 		fake_svm.guest(v, fake_svm.ctx);

@@ -627,6 +627,57 @@ static void cr8_is_shown(void **state)
 	assert_int_equal(svmw.b->v_intr & SVM_V_TPR, 0);
 }
 
+/* ---- QEMU injects interrupts twice; virtual ones come once ---- */
+
+static void interrupt_as_virtual(void **state)
+{
+	(void)state;
+	scripted();
+	svm_config.injects_twice = true;
+	interrupt_waits = true;
+	svmw.b->rflags = FLAGS;
+	assert_int_equal(go(exits_cpuid), EXIT_CPUID);
+	assert_true(fake_svm.injected.valid);
+	assert_int_equal(fake_svm.injected.vector, interrupt.vector);
+	assert_false(svmw.b->event_inj & SVM_EVENT_VALID);
+	look_again();
+	assert_int_equal(go(exits_cpuid), EXIT_CPUID);
+	assert_false(fake_svm.injected.valid);
+	assert_false(svmw.v.reinject.valid);
+}
+
+/* It stays pending in the VMCB where something else came first, and is chosen again. */
+static void virtual_not_taken(void **state)
+{
+	(void)state;
+	scripted();
+	svm_config.injects_twice = true;
+	interrupt_waits = true;
+	svmw.b->rflags = FLAGS;
+	fake_svm.interrupted = true;
+	assert_int_equal(go(exits_cpuid), EXIT_INTERRUPT);
+	assert_true(svmw.v.reinject.valid);
+	assert_int_equal(svmw.v.reinject.vector, interrupt.vector);
+	assert_int_equal(svmw.v.reinject.type, EVENT_INTERRUPT);
+	fake_svm.interrupted = false;
+	assert_int_equal(go(exits_cpuid), EXIT_CPUID);
+	assert_int_equal(fake_svm.injected.vector, interrupt.vector);
+	assert_false(svmw.v.reinject.valid);
+}
+
+static void virtual_taken_back(void **state)
+{
+	(void)state;
+	scripted();
+	svm_config.injects_twice = true;
+	interrupt_waits = true;
+	svmw.b->rflags = FLAGS;
+	fake_svm.post_before_entry = VCPU_EVENT;
+	assert_int_equal(go(exits_cpuid), EXIT_CPUID);
+	assert_int_equal(fake_svm.injected.vector, interrupt.vector);
+	assert_false(svmw.v.reinject.valid);
+}
+
 /* QEMU: the shadow is gone although nothing has run. */
 static void exits_without_shadow(struct vcpu *v)
 {
@@ -775,6 +826,9 @@ int main(void)
 		TEST(interrupt_window),
 		TEST(cr8_is_shown),
 		TEST(window_found_open),
+		TEST(interrupt_as_virtual),
+		TEST(virtual_not_taken),
+		TEST(virtual_taken_back),
 		TEST(lost_shadow_comes_back),
 		TEST(lost_shadow_opens_no_window),
 		TEST(shadow_that_is_over),

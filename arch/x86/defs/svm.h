@@ -84,6 +84,7 @@ enum svm_intercept_word {
 #define SVM_V_IRQ          (1ull << 8)
 #define SVM_V_INTR_PRIO    (15ull << 16)
 #define SVM_V_IGN_TPR      (1ull << 20)
+#define SVM_V_VECTOR_SHIFT 32
 #define SVM_V_INTR_MASKING (1ull << 24)
 
 #define SVM_INT_SHADOW (1ull << 0)

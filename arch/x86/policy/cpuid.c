@@ -6,9 +6,8 @@
 #include "arch/x86/policy/cpuid_priv.h"
 #include "hv/lib/string.h"
 
-#define LEAF_HYPERVISOR 0x40000000u
-#define LEAF_OWN        0x40000100u
-#define LEAF_LIMIT      2u
+#define LEAF_OWN   0x40000100u
+#define LEAF_LIMIT 2u
 
 /* XCR0 components a guest may use: x87, SSE, AVX, AVX-512 (three), PKRU. */
 #define XCR0_ALLOWED ((uint64_t)0x2e7)
@@ -261,7 +260,7 @@ static void set_text(struct cpuid_regs *r, const char text[12])
  */
 static void build_hypervisor(struct cpuid_table *t)
 {
-	t->hypervisor[0].eax = LEAF_HYPERVISOR + 1;
+	t->hypervisor[0].eax = CPUID_LEAF_HYPERVISOR + 1;
 	set_text(&t->hypervisor[0], "KVMKVMKVM\0\0");
 	t->own.eax = LEAF_OWN;
 	set_text(&t->own, "BulkheadBulk");
@@ -428,9 +427,9 @@ const struct cpuid_regs *cpuid_table_find(
 {
 	static const struct cpuid_regs zero;
 
-	if (leaf - LEAF_HYPERVISOR < 0x10000000u) {
-		if (leaf - LEAF_HYPERVISOR < ARRAY_SIZE(t->hypervisor))
-			return &t->hypervisor[leaf - LEAF_HYPERVISOR];
+	if (leaf - CPUID_LEAF_HYPERVISOR < 0x10000000u) {
+		if (leaf - CPUID_LEAF_HYPERVISOR < ARRAY_SIZE(t->hypervisor))
+			return &t->hypervisor[leaf - CPUID_LEAF_HYPERVISOR];
 		return leaf == LEAF_OWN ? &t->own : &zero;
 	}
 	if (leaf == CPUID_LEAF_AMD_CACHE && t->amd_cache_count)

@@ -41,6 +41,18 @@ static int check_enabled(const char **reason)
 	return OK;
 }
 
+/* QEMU without KVM says so where a hypervisor would: "TCGTCGTCGTCG". */
+static bool runs_in_tcg(void)
+{
+	struct cpuid_regs r;
+
+	if (!(cpuid(CPUID_LEAF_FEATURES, 0).ecx & CPUID_1_ECX_HYPERVISOR))
+		return false;
+	r = cpuid(CPUID_LEAF_HYPERVISOR, 0);
+	return r.ebx == CPUID_HYPERVISOR_TCG_EBX && r.ecx == CPUID_HYPERVISOR_TCG_ECX &&
+	       r.edx == CPUID_HYPERVISOR_TCG_EDX;
+}
+
 int svm_cpu_check(struct virt_caps *caps, const char **reason)
 {
 	int status = check_enabled(reason);
@@ -65,6 +77,7 @@ int svm_cpu_check(struct virt_caps *caps, const char **reason)
 	c.clean = r.edx & CPUID_SVM_EDX_CLEAN_BITS ? SVM_CLEAN_ALL : 0;
 	c.flush = r.edx & CPUID_SVM_EDX_FLUSH_ASID ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL;
 	c.needs = SVM_NEED_DECODE | (r.edx & CPUID_SVM_EDX_NRIPS ? 0 : SVM_NEED_LENGTH);
+	c.injects_twice = runs_in_tcg();
 	r = cpuid(CPUID_LEAF_EXT_FEAT, 0);
 	*caps = (struct virt_caps){
 		.page_1g = r.edx & CPUID_EXT1_EDX_PAGE1GB,

@@ -69,10 +69,16 @@ void svm_inject(struct svm_vcpu *x, struct vcpu_event *event)
 {
 	struct vmcb *b = x->vmcb;
 
+	b->int_shadow = 0;
+	if (event->type == EVENT_INTERRUPT && svm_config.injects_twice) {
+		x->virtual_taken = true;
+		x->virtual_vector = event->vector;
+		event->valid = false;
+		return;
+	}
 	if (event->type >= EVENT_SOFT_INTERRUPT)
 		b->rip += event->insn_len;
 	b->event_inj = pack(event, event->has_error && (b->cr0 & CR0_PE));
-	b->int_shadow = 0;
 	if (event->type == EVENT_NMI) {
 		x->nmi_blocked = true;
 		x->iret_seen = false;
@@ -92,6 +98,29 @@ static void deliver_again(struct vcpu *v, uint64_t info)
 	if (v->reinject.type == EVENT_NMI)
 		x->nmi_blocked = false;
 	__atomic_or_fetch(&v->attention, VCPU_REINJECT, __ATOMIC_RELAXED);
+}
+
+static void virtual_again(struct vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+
+	x->virtual_taken = false;
+	deliver_again(v, SVM_EVENT_VALID | (uint64_t)SVM_TYPE_INTR << SVM_EVENT_TYPE_SHIFT |
+				 x->virtual_vector);
+}
+
+/*
+ * Where delivery itself was cut short it still waits, too, whatever EXITINTINFO has made of it.
+ */
+void svm_virtual_end(struct vcpu *v)
+{
+	struct svm_vcpu *x = v->vendor;
+
+	if (!x->virtual_taken)
+		return;
+	x->virtual_taken = false;
+	if (x->vmcb->v_intr & SVM_V_IRQ)
+		virtual_again(v);
 }
 
 static void step_leave(struct svm_vcpu *x)
@@ -117,6 +146,8 @@ void svm_take_back(struct vcpu *v)
 	x->vmcb->event_inj = 0;
 	if (info & SVM_EVENT_VALID)
 		deliver_again(v, info);
+	if (x->virtual_taken)
+		virtual_again(v);
 }
 
 /*
@@ -205,12 +236,16 @@ bool svm_step_end(struct vcpu *v)
  * V_TPR says what CR8 is to a guest whose read of it does not exit although it is intercepted, as
  * in QEMU 10.
  */
-static void update_v_intr(bool wanted, const struct vcpu *v, struct vmcb *b)
+static void update_v_intr(bool wanted, const struct vcpu *v, struct svm_vcpu *x)
 {
+	const uint64_t request = SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
 	uint64_t v_intr = SVM_V_INTR_MASKING | v->tpr_class;
+	struct vmcb *b = x->vmcb;
 
-	if (wanted)
-		v_intr |= SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
+	if (x->virtual_taken)
+		v_intr |= request | (uint64_t)x->virtual_vector << SVM_V_VECTOR_SHIFT;
+	else if (wanted)
+		v_intr |= request;
 	if (b->v_intr == v_intr)
 		return;
 	b->v_intr = v_intr;
@@ -247,16 +282,18 @@ void svm_update_windows(struct vcpu *v)
 	struct vmcb *b = x->vmcb;
 	uint32_t word = BASE_3;
 	bool blocked = nmi_blocked(x), step = x->shadow_lost && in_shadow_of_sti(v, b);
-	bool window = v->want_interrupt_window && !step;
+	bool window = v->want_interrupt_window && !step && !x->virtual_taken;
 
 	x->shadow_lost = false;
-	update_v_intr(window, v, b);
+	update_v_intr(window, v, x);
+	/* Also without a window: an exit shows whether it was taken. */
+	v->want_interrupt_window |= x->virtual_taken;
 	if (window)
 		word |= SVM_3_VINTR;
 	if (blocked && !x->iret_seen)
 		word |= SVM_3_IRET;
 	intercept(x, SVM_INTERCEPT_3, word);
-	if (x->stepping || (b->event_inj & SVM_EVENT_VALID))
+	if (x->stepping || x->virtual_taken || (b->event_inj & SVM_EVENT_VALID))
 		return;
 	if (step ||
 		(v->want_nmi_window && (blocked ? x->iret_seen : b->int_shadow & SVM_INT_SHADOW)))

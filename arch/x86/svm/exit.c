@@ -311,6 +311,7 @@ static void record(struct vcpu *v, const struct vm_exit *e)
 static NOINLINE void window_waits(struct vcpu *v, struct svm_vcpu *x, struct vm_exit *e)
 {
 	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
+	svm_virtual_end(v);
 	if (x->stepping && svm_step_end(v))
 		e->reason = EXIT_NMI_WINDOW;
 }

@@ -22,6 +22,9 @@ struct svm_vcpu {
 	/* The last exit without a cause in the guest found a shadow at this RIP, or lost it. */
 	bool shadow_seen, shadow_lost;
 	uint64_t shadow_rip;
+	/* This entry takes its interrupt as a virtual one: svm_config.injects_twice. */
+	bool virtual_taken;
+	uint8_t virtual_vector;
 	/* One instruction is single-stepped, because an NMI or interrupt waits behind it. */
 	bool stepping;
 	bool step_tf; /* the guest's own TF */
@@ -38,8 +41,13 @@ struct svm_config {
 	uint32_t clean;    /* SVM_CLEAN_*: what vmcb.clean says when nothing has changed */
 	uint32_t flush;    /* SVM_TLB_*: the least that drops one guest's translations */
 	uint32_t needs;    /* SVM_NEED_*: all but what the CPU does itself */
-	hpa_t iopm;        /* ones: every port exits */
-	hpa_t msrpm;       /* ones but for MSRs that are the guest's own */
+	/*
+	 * QEMU without KVM forgets that it has injected an interrupt: if it is called away before
+	 * the guest's next exit, it delivers it once more. Virtual interrupts come once.
+	 */
+	bool injects_twice;
+	hpa_t iopm;  /* ones: every port exits */
+	hpa_t msrpm; /* ones but for MSRs that are the guest's own */
 };
 extern struct svm_config svm_config;
 
@@ -82,6 +90,8 @@ void svm_update_windows(struct vcpu *v);
 void svm_keep_shadow(struct svm_vcpu *x);
 uint32_t svm_interruptibility(struct vcpu *v);
 void svm_iret(struct vcpu *v);
+/* After each exit: what had been taken as a virtual interrupt may wait still. */
+void svm_virtual_end(struct vcpu *v);
 /* After each exit while stepping; tells whether the exit is that of the step and nothing else. */
 bool svm_step_end(struct vcpu *v);
 
