@@ -633,7 +633,7 @@ static void interrupt_as_virtual(void **state)
 {
 	(void)state;
 	scripted();
-	svm_config.injects_twice = true;
+	svmw.x->injects_twice = svm_config.injects_twice = true;
 	interrupt_waits = true;
 	svmw.b->rflags = FLAGS;
 	assert_int_equal(go(exits_cpuid), EXIT_CPUID);
@@ -651,7 +651,7 @@ static void virtual_not_taken(void **state)
 {
 	(void)state;
 	scripted();
-	svm_config.injects_twice = true;
+	svmw.x->injects_twice = svm_config.injects_twice = true;
 	interrupt_waits = true;
 	svmw.b->rflags = FLAGS;
 	fake_svm.interrupted = true;
@@ -669,7 +669,7 @@ static void virtual_taken_back(void **state)
 {
 	(void)state;
 	scripted();
-	svm_config.injects_twice = true;
+	svmw.x->injects_twice = svm_config.injects_twice = true;
 	interrupt_waits = true;
 	svmw.b->rflags = FLAGS;
 	fake_svm.post_before_entry = VCPU_EVENT;

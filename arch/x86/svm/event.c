@@ -70,7 +70,7 @@ void svm_inject(struct svm_vcpu *x, struct vcpu_event *event)
 	struct vmcb *b = x->vmcb;
 
 	b->int_shadow = 0;
-	if (event->type == EVENT_INTERRUPT && svm_config.injects_twice) {
+	if (event->type == EVENT_INTERRUPT && x->injects_twice) {
 		x->virtual_taken = true;
 		x->virtual_vector = event->vector;
 		event->valid = false;

@@ -22,7 +22,8 @@ struct svm_vcpu {
 	/* The last exit without a cause in the guest found a shadow at this RIP, or lost it. */
 	bool shadow_seen, shadow_lost;
 	uint64_t shadow_rip;
-	/* This entry takes its interrupt as a virtual one: svm_config.injects_twice. */
+	/* This entry takes its interrupt as a virtual one. */
+	bool injects_twice; /* svm_config's */
 	bool virtual_taken;
 	uint8_t virtual_vector;
 	/* One instruction is single-stepped, because an NMI or interrupt waits behind it. */

@@ -284,6 +284,7 @@ int svm_vcpu_init(struct vcpu *v)
 	if (!x || !b)
 		return E_NOMEM;
 	x->vmcb = b;
+	x->injects_twice = svm_config.injects_twice;
 	x->vmcb_pa = virt_to_phys(b);
 	v->vendor = x;
 	v->launched = false;
