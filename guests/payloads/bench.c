@@ -12,11 +12,14 @@
 
 PAYLOAD("bench");
 
-#define ROUNDS       16u
-#define ITERATIONS   200u
-#define UART_DATA    0x3f8u
-#define UART_SCRATCH 0x3ffu
-#define WAKE_VECTOR  0x60u
+#define ROUNDS        16u
+#define ITERATIONS    200u
+#define UART_DATA     0x3f8u
+#define UART_SCRATCH  0x3ffu
+#define WAKE_VECTOR   0x60u
+#define PM_TIMER_PORT 0x608u
+#define PIT_COUNTER_2 0x42u
+#define PORT_61       0x61u
 
 /* Ticks of one loop. The same registers are loaded each time round: CPUID and RDMSR change them. */
 #define LOOP(insn)                                                                                 \
@@ -133,6 +136,9 @@ void payload_run(void)
 	BENCH("port", "outb %%al, %%dx", 0, 0, UART_DATA);
 	BENCH("port_scratch", "outb %%al, %%dx", 0, 0, UART_SCRATCH);
 	BENCH("port_read", "inb %%dx, %%al", 0, 0, UART_DATA + 5);
+	BENCH("pm_timer", "inl %%dx, %%eax", 0, 0, PM_TIMER_PORT);
+	BENCH("pit_count", "inb %%dx, %%al", 0, 0, PIT_COUNTER_2);
+	BENCH("port_61", "inb %%dx, %%al", 0, 0, PORT_61);
 	BENCH("mmio", "movl %%eax, (%%rdi)", 0, 0, 0);
 	BENCH("mmio_read", "movl (%%rdi), %%eax", 0, 0, 0);
 	/* RDI is the TPR; the ID is at 20h, EOI at B0h. */
