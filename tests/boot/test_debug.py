@@ -26,7 +26,7 @@ TESTS = [
             r"^gdb \| seen: exit -1: reason 0x7b at 0x20[0-9a-f]{4}, info 0xf4$",
             r"^gdb \| seen: at its last exit$",
             r"^gdb \|   RIP 20[0-9a-f]{4}  RFLAGS [0-9a-f]+$",
-            r"^gdb \|   RSP 000000000020[0-9a-f]{4}  RBP ",
+            r"^gdb \|   RSP 00000000002[0-9a-f]{5}  RBP ",
             r"^gdb \|   CR0 80000031  .*  EFER 500$",
             r"^gdb \| CPU 0 has no guest$",
             *passed(SEEN),
