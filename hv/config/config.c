@@ -83,6 +83,16 @@ static void read_boolean(
 	*boolean = node->value.boolean;
 }
 
+static void read_switch(
+	struct reader *r, const struct toml_node *node, const struct key *key, void *field)
+{
+	enum config_switch *sw = field;
+
+	(void)r;
+	(void)key;
+	*sw = node->value.boolean ? CONFIG_SWITCH_ON : CONFIG_SWITCH_OFF;
+}
+
 /* The field stays empty when something is wrong: nobody opens such a path. */
 static void read_path(
 	struct reader *r, const struct toml_node *node, const struct key *key, void *field)
@@ -262,7 +272,7 @@ static const struct key machine_keys[] = {
 	{"console", TOML_STRING, false, read_choice, MACHINE(console), consoles},
 	{"housekeeping", TOML_INTEGER, false, read_cpu, MACHINE(housekeeping), NULL},
 	{"color", TOML_BOOLEAN, false, read_boolean, MACHINE(color), NULL},
-	{"apic_virtualization", TOML_BOOLEAN, false, read_boolean, MACHINE(apic_virtualization),
+	{"apic_virtualization", TOML_BOOLEAN, false, read_switch, MACHINE(apic_virtualization),
 		NULL},
 	{"when_all_stopped", TOML_STRING, false, read_choice, MACHINE(when_all_stopped),
 		all_stopped},
@@ -484,8 +494,7 @@ int config_parse(struct config *config, const char *file_name, const char *text,
 	int status;
 
 	config_errors_init(errors, file_name);
-	config->machine = (struct config_machine){
-		.console = CONFIG_CONSOLE_COM1, .apic_virtualization = true};
+	config->machine = (struct config_machine){.console = CONFIG_CONSOLE_COM1};
 	config->image_count = 0;
 	config->guest_count = 0;
 	status = toml_parse(&config->doc, text, length, errors);

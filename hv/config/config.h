@@ -48,11 +48,14 @@ struct config_cpus {
 	struct config_cpu cpu[CONFIG_CPUS_MAX];
 };
 
+/* AUTO: the key is absent. */
+enum config_switch { CONFIG_SWITCH_AUTO, CONFIG_SWITCH_ON, CONFIG_SWITCH_OFF };
+
 struct config_machine {
 	enum config_console console;
 	enum config_all_stopped when_all_stopped;
 	bool color;
-	bool apic_virtualization;          /* let the CPU do what it can of the guests' LAPICs */
+	enum config_switch apic_virtualization;
 	struct config_number housekeeping; /* CPU; see config_verdict.housekeeping */
 };
 

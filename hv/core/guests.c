@@ -194,8 +194,11 @@ static void choose_apic_virtualization(void)
 	char text[128];
 	size_t used = 0;
 
-	if (!guests_machine()->apic_virtualization)
-		vm_host.caps.apic = 0;
+	switch (guests_machine()->apic_virtualization) {
+	case CONFIG_SWITCH_OFF: vm_host.caps.apic = 0; break;
+	case CONFIG_SWITCH_AUTO: vm_host.caps.apic &= ~vm_host.caps.apic_doubtful; break;
+	default: break;
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
 		if (vm_host.caps.apic & parts[i].bit)
 			used += fmt_string(text + used, sizeof(text) - used, used ? ", %s" : "%s",

@@ -54,7 +54,7 @@ static void everything_given(void **state)
 	assert_int_equal(config.machine.housekeeping.value, 3);
 	assert_int_equal(config.machine.housekeeping.at.line, 3);
 	assert_true(config.machine.color);
-	assert_false(config.machine.apic_virtualization);
+	assert_int_equal(config.machine.apic_virtualization, CONFIG_SWITCH_OFF);
 	assert_int_equal(config.machine.when_all_stopped, CONFIG_ALL_STOPPED_REBOOT);
 
 	assert_int_equal(config.image_count, 1);
@@ -107,7 +107,13 @@ static void defaults(void **state)
 	assert_int_equal(config.machine.when_all_stopped, CONFIG_ALL_STOPPED_STAY);
 	assert_int_equal(config.machine.housekeeping.value, 0);
 	assert_false(config.machine.color);
-	assert_true(config.machine.apic_virtualization);
+	assert_int_equal(config.machine.apic_virtualization, CONFIG_SWITCH_AUTO);
+	assert_int_equal(parse("[machine]\napic_virtualization = true"), 0);
+	assert_int_equal(config.machine.apic_virtualization, CONFIG_SWITCH_ON);
+	assert_int_equal(
+		parse("[image.i]\nkernel = \"k\"\n[guest.g]\nimage = \"i\"\ncpus = [1]\n"
+		      "memory = \"2M\"\n[guest.h]\nimage = \"none\"\ncpus = [2]\nmemory = \"2M\""),
+		0);
 	assert_null(config.images[0].initrd.text);
 	assert_null(config.images[0].cmdline.text);
 	assert_int_equal(config.guests[0].restart, CONFIG_RESTART_NO);

@@ -305,7 +305,8 @@ struct virt_caps {
 	bool invpcid, rdtscp;
 	bool xsavec; /* and it does what it should: virt/xsave.h */
 	bool xsaves;
-	unsigned apic;  /* VCPU_APIC_* */
+	unsigned apic;          /* VCPU_APIC_* */
+	unsigned apic_doubtful; /* those of them that are known to go wrong here */
 	bool tpr_shown; /* the guest may read CR8 past the intercept: it gets v->tpr_class */
 	uint64_t cr4;   /* CR4 bits this CPU can hold */
 	unsigned tags;  /* VPIDs or ASIDs, 0 excluded */

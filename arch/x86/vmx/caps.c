@@ -141,17 +141,29 @@ static int read_config(struct vmx_config *c, const char **reason)
 	return check_ept(c, reason);
 }
 
+/* Its preemption timer is as fast as the TSC; CPUs count once in 32 ticks. */
+static bool is_bochs(void)
+{
+	return !(rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_RATE);
+}
+
 /*
- * What a guest's CR4 cannot hold. Bochs 3.0, whose preemption timer is as fast as the TSC (CPUs
- * that have five levels count once in 32 ticks), does not switch the width of linear addresses on
- * entries and exits: after the exit of a guest with five levels the hypervisor's own four are
- * walked with the wrong masks, and it dies of it.
+ * What a guest's CR4 cannot hold. Bochs 3.0 does not switch the width of linear addresses on entries
+ * and exits: after the exit of a guest with five levels the hypervisor's own four are walked with
+ * the wrong masks, and it dies of it.
  */
 static uint64_t cr4_unusable(void)
 {
-	bool bochs = !(rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_RATE);
+	return CR4_VMXE | CR4_SMXE | (is_bochs() ? CR4_LA57 : 0);
+}
 
-	return CR4_VMXE | CR4_SMXE | (bochs ? CR4_LA57 : 0);
+/*
+ * Where an interrupt of the machine comes while the guest has IF clear, Bochs 3.0 delivers a
+ * virtual one that waits for IF.
+ */
+static unsigned apic_doubtful(void)
+{
+	return is_bochs() ? VCPU_APIC_DELIVERY : 0;
 }
 
 int vmx_cpu_check(struct virt_caps *caps, const char **reason)
@@ -174,6 +186,7 @@ int vmx_cpu_check(struct virt_caps *caps, const char **reason)
 		.cr4 = c.cr4_fixed1 & ~cr4_unusable(),
 		.tags = 0xffff,
 		.apic = c.apic,
+		.apic_doubtful = apic_doubtful(),
 	};
 	if (vmx_config.revision == 0) {
 		vmx_config = c;
