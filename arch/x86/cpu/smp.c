@@ -9,7 +9,7 @@
 
 #define INIT_DELAY_US  10000u
 #define SIPI_DELAY_US  200u
-#define START_WAIT_US  100000u
+#define START_WAIT_US  2000000u /* an emulator on a busy host lets a CPU wait for long */
 #define CPU_AREA_PAGES ((sizeof(struct cpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 /*
