@@ -13,11 +13,13 @@ import fetch_debian
 import initrd
 
 DEMO = pathlib.Path(__file__).resolve().parent.parent / "guests" / "demo"
-INITRD_FILES = {"bin/dmesg": "dmesg", "etc/inittab": "inittab", "etc/rc": "rc", "etc/profile": "profile"}
+INITRD_FILES = {"bin/dmesg": "dmesg", "bin/look": "look", "etc/inittab": "inittab", "etc/rc": "rc",
+                "etc/profile": "profile"}
 
 
-def write_initrd(out):
-    files = {name: DEMO / source for name, source in INITRD_FILES.items()}
+def write_initrd(out, **instead):
+    """`instead`: other files for some of guests/demo/."""
+    files = {name: instead.get(source, DEMO / source) for name, source in INITRD_FILES.items()}
     busybox = fetch_debian.fetch("busybox")
     busybox.chmod(0o755)
     pathlib.Path(out).write_bytes(initrd.make_initrd(busybox, files))

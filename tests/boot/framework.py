@@ -70,6 +70,7 @@ class BootTest:
     folder: str = ""  # instead of both: a folder below the top of the tree with bulkhead.toml
     checked: bool = True  # False: a configuration that the host tool refuses boots all the same
     platforms: tuple[str, ...] = ALL_PLATFORMS  # where it makes sense
+    long: bool = False  # only in `make test-long`
     # Platform → fields that are others there: cpu_model, lines, …
     on: dict[str, dict] = dataclasses.field(default_factory=dict)
     # Boots it instead of tools/emulate, if that cannot: (test, image, log) → (last word, status).

@@ -62,6 +62,7 @@ def parse_arguments():
                              + ", ".join(framework.DEFAULT_PLATFORMS))
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1),
                         help="emulators at a time")
+    parser.add_argument("--long", action="store_true", help="run the long tests instead")
     parser.add_argument("--list", action="store_true", help="only list the tests")
     parser.add_argument("--efi", type=pathlib.Path, default=build / "BOOTX64.EFI")
     parser.add_argument("--tool", type=pathlib.Path, default=build / "bulkhead",
@@ -114,7 +115,7 @@ def table(results, columns):
 def main():
     arguments = parse_arguments()
     runs = [run for test in discover() for platform in arguments.platform
-            if platform in test.platforms
+            if platform in test.platforms and test.long == arguments.long
             and (run := Run(test, platform)).is_wanted(arguments.only)]
     if arguments.list:
         print("".join(f"{run.label}\n" for run in runs), end="")

@@ -4,13 +4,12 @@
 Proves that the virtual PC is complete enough for a stock kernel, and that a second guest goes on
 beside it.
 """
-import pathlib
+import functools
 import re
 
-from framework import BootTest, Expect, Send, debian_kernel, debian_kernel_generic, demo_initrd
-
-# What the kernel complains about, each with its reason; compared exactly (debian_messages.txt).
-MESSAGES = pathlib.Path(__file__).with_name("debian_messages.txt")
+from framework import (ALL_PLATFORMS, BootTest, Expect, Send, debian_kernel,
+                       debian_kernel_generic, demo_initrd)
+from linux import check_machine, check_messages
 
 CONFIG = """
 [machine]
@@ -35,43 +34,69 @@ cpus   = [0]
 memory = "4M"
 """
 
+# Nobody else, and nothing on the command line but the console.
+ALONE = """
+[machine]
+when_all_stopped = "poweroff"
+
+[image.debian]
+kernel  = "images/vmlinuz"
+initrd  = "images/initrd.img"
+cmdline = "console=ttyS0"
+
+[guest.debian]
+image  = "debian"
+cpus   = {cpus}
+memory = "{memory}M"
+"""
+
 SHELL = r"^debian \| demo:/# "
 
 
-def known_messages():
-    """The committed lines that are not comments; `#` lines above each give the reason."""
-    lines = MESSAGES.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def check_messages(text):
-    """The kernel's complaints are among the known ones."""
-    shown = re.search(r"^debian \| messages begin$(.*?)^debian \| messages end$", text, re.M | re.S)
-    if not shown:
-        return "no kernel messages were shown"
-    known = known_messages()
-    # A line that waits for its end while the neighbour speaks goes on behind the prefix.
-    lines = re.sub(r"\n(?!debian \|).*", "", shown[1])
-    lines = re.sub(r"\ndebian \| (?!\[ *[\d.]+\] )", "", lines)
-    for line in re.findall(r"^debian \| (.+)$", lines, re.M):
-        message = re.sub(r"^\[ *[\d.]+\] ", "", line)
-        if not any(re.fullmatch(pattern, message) for pattern in known):
-            return f"the kernel complains: {line}"
-    return None
-
-
-def check_clock(text):
+def check_clock(text, platform):
     """The local timer interrupts: the count grows over a second of sleep."""
     counts = [int(n) for n in re.findall(r"^debian \| LOC: +(\d+)", text, re.M)]
     if len(counts) < 2 or counts[1] <= counts[0]:
         return f"LOC does not grow: {counts}"
-    return check_messages(text)
+    return check_messages(text, platform)
 
 
 LOOK = (r"cat /proc/interrupts | grep LOC; sleep 1; cat /proc/interrupts | grep LOC; "
         r"echo messages b''egin; dmesg -l emerg,alert,crit,err,warn; echo messages e''nd\n")
 
+
+def smp(kernel, cpus, memory, platform):
+    """The fields for a guest with all CPUs of a machine, CPU 0 among them."""
+    return {
+        "config": ALONE.format(cpus=list(range(cpus)), memory=memory),
+        "files": {"images/vmlinuz": kernel, "images/initrd.img": demo_initrd},
+        "cpus": cpus,
+        "check": check_machine(cpus, memory, platform),
+    }
+
+
+def smp_test(name, kernel, memory, qemu_cpus, **more):
+    """Debian with several CPUs; in Bochs two, for each costs the time of all."""
+    return BootTest(
+        name=name,
+        on={each: smp(kernel, qemu_cpus if each.startswith("qemu") else 2, memory, each)
+            for each in ALL_PLATFORMS},
+        memory=1024,
+        steps=(
+            Send(SHELL, r"look\n"),
+            Send(r"^debian \| messages end", r"poweroff -f\n"),
+            Expect(r"^bulkhead \| debian stopped: powered off$"),
+        ),
+        ends="matched",
+        icount="",  # what is typed may get stuck in QEMU 7.2 while it counts instructions
+        timeout=600,
+        **more,
+    )
+
+
 TESTS = [
+    smp_test("debian-smp", debian_kernel, 256, qemu_cpus=4),
+    smp_test("debian-smp-generic", debian_kernel_generic, 512, qemu_cpus=8, long=True),
     BootTest(
         name="debian-demo",
         config=CONFIG.format(memory="256M"),
@@ -87,7 +112,8 @@ TESTS = [
             # The neighbour outlives it.
             Expect(r"^beacon \| beacon \d+: checksum ok$"),
         ),
-        check=check_clock,
+        on={each: {"check": functools.partial(check_clock, platform=each)}
+            for each in ALL_PLATFORMS},
         icount="",  # what is typed may get stuck in QEMU 7.2 while it counts instructions
         timeout=400,
     ),
@@ -123,7 +149,8 @@ TESTS = [
             Send(r"^debian \| messages end", r"reboot -f\n"),
             Expect(r"^debian \| \[    0.000000\] Linux version"),
         ),
-        check=check_clock,
+        on={each: {"check": functools.partial(check_clock, platform=each)}
+            for each in ALL_PLATFORMS},
         icount="",  # what is typed may get stuck in QEMU 7.2 while it counts instructions
         timeout=400,
     ),
