@@ -225,7 +225,7 @@ include guests/guests.mk
 TOOL := $(BUILD)/bulkhead
 
 # ---- Commands ---------------------------------------------------------------------------------------
-.PHONY: all image run test check boot-test bench mutants fuzz clean help format deps
+.PHONY: all image run test test-long check boot-test bench mutants fuzz clean help format deps
 all: $(EFI) $(GUEST_BINS) $(TOOL)
 
 # The host program: Bulkhead's own config parser and check.
@@ -235,7 +235,7 @@ $(TOOL): tools/bulkhead.c $(wildcard hv/config/*.[ch]) hv/lib/fmt.c $(FLAGS_STAM
 # Debian packages that are missing are installed first, saying so: what the goals at hand need.
 DEPS  := tools/deps.sh
 GOALS := $(or $(MAKECMDGOALS),all)
-NEEDS := $(if $(filter test check unit boot-test bench mutants fuzz format,$(GOALS)),test,$(if \
+NEEDS := $(if $(filter test test-long check unit boot-test bench mutants fuzz format,$(GOALS)),test,$(if \
          $(filter debug,$(GOALS)),debug,$(if $(filter run,$(GOALS)),run,$(if $(filter-out clean help,$(GOALS)),build))))
 NEEDS += $(if $(NEEDS),$(if $(findstring clang,$(CC)),clang))
 ifneq ($(strip $(NEEDS)),)
@@ -270,6 +270,11 @@ BOOT :=
 boot-test: $(EFI) $(TOOL) $(GUEST_BINS)
 	$(Q)$(PYTHON) tests/boot/run.py $(BOOT)
 
+# Debian's ordinary kernel on many CPUs, and what it says on the bare emulator.
+test-long: $(EFI) $(TOOL) $(GUEST_BINS)
+	$(Q)$(PYTHON) tests/boot/run.py --long $(BOOT)
+	$(Q)$(PYTHON) tests/boot/bare.py compare
+
 # All parts run even when one fails; each ends with its own summary line.
 test:
 	@failed=; for part in check unit boot-test; do \
@@ -284,6 +289,7 @@ help:
 	@echo "make run          build a demo image (Debian Linux + a second guest) and boot it (PLATFORM=name)"
 	@echo "make debug        the same in QEMU, under gdb"
 	@echo "make test         check + unit + boot-test"
+	@echo "make test-long    Debian's ordinary kernel on many CPUs, compared with the bare emulator"
 	@echo "make check        static checks: layers, purity, licences, formatting"
 	@echo "make unit         host tests under sanitizers (TEST=name for one)"
 	@echo "make boot-test    emulator tests (BOOT=\"--platform qemu-svm\" for some)"
