@@ -19,7 +19,7 @@ import framework
 import image
 import stage_demo
 from framework import BootTest, Expect
-from linux import BARE, BEGIN, complaints, recorded, unknown
+from linux import BARE, BEGIN, complaints, recorded, unknown, without_addresses
 
 HEAD = """\
 # Kernel messages of level warning and above that Debian's kernels print on the emulators without
@@ -87,7 +87,7 @@ def record(names):
             print(f"bare: {platform}, {kernel} kernel", flush=True)
             release, messages = boot(platform, kernel, cpus, memory, cmdline)
             lines.append(f"{BEGIN}{platform}: Linux {release}, {cpus} CPUs, {cmdline}")
-            lines += sorted(set(messages))
+            lines += sorted(set(map(without_addresses, messages)))
         kept[platform] = lines
     text = "".join("\n" + "\n".join(kept[name]) + "\n" for name in MACHINES if name in kept)
     BARE.write_text(HEAD + text, encoding="utf-8")

@@ -46,16 +46,21 @@ def complaints(text, guest="debian"):
     return re.findall(rf"^{prefix}\[ *[\d.]+\] (.+?) *$", lines, re.M)
 
 
-def without_numbers(message):
+def without_addresses(message):
+    """The record names no web pages."""
+    return re.sub(r"https?://\S+", "(address)", message)
+
+
+def comparable(message):
     """A count of milliseconds makes no other message."""
-    return re.sub(r"\d+", "0", message)
+    return re.sub(r"\d+", "0", without_addresses(message))
 
 
 def unknown(messages, bare):
     """Those that neither the list of differences nor the bare machine's messages have."""
-    bare = {without_numbers(message) for message in bare}
+    bare = {comparable(message) for message in bare}
     patterns = committed_lines(DIFFERENCES)
-    return [message for message in messages if without_numbers(message) not in bare
+    return [message for message in messages if comparable(message) not in bare
             and not any(re.fullmatch(pattern, message) for pattern in patterns)]
 
 
