@@ -148,9 +148,9 @@ static bool is_bochs(void)
 }
 
 /*
- * What a guest's CR4 cannot hold. Bochs 3.0 does not switch the width of linear addresses on entries
- * and exits: after the exit of a guest with five levels the hypervisor's own four are walked with
- * the wrong masks, and it dies of it.
+ * What a guest's CR4 cannot hold. Bochs 3.0 does not switch the width of linear addresses on
+ * entries and exits: after the exit of a guest with five levels the hypervisor's own four are
+ * walked with the wrong masks, and it dies of it.
  */
 static uint64_t cr4_unusable(void)
 {
