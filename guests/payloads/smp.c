@@ -28,11 +28,13 @@ PAYLOAD("smp");
 static void expect_at(unsigned page, const char *text)
 {
 	const volatile struct smp_found *f = smp_found(page);
+	/* QEMU 10 lets a guest of AMD-V read the real CR4, whatever is intercepted: MCE is on. */
+	uint32_t cr4 = f->cr4 & ~(on_qemu_cpu() ? (uint32_t)CR4_MCE : 0);
 
 	check(f->cs == page >> 4, "%s: CS %xh", text, f->cs);
 	check((f->cr0 & ~(uint32_t)(CR0_CD | CR0_NW)) == CR0_ET, "%s: CR0 %xh", text, f->cr0);
-	check(f->cr2 == 0 && f->cr3 == 0 && f->cr4 == 0, "%s: CR2 %xh, CR3 %xh, CR4 %xh", text,
-		f->cr2, f->cr3, f->cr4);
+	check(f->cr2 == 0 && f->cr3 == 0 && cr4 == 0, "%s: CR2 %xh, CR3 %xh, CR4 %xh", text, f->cr2,
+		f->cr3, f->cr4);
 	check(f->efer == 0, "%s: EFER %xh", text, f->efer);
 	check(f->eflags == RFLAGS_RESERVED, "%s: EFLAGS %xh", text, f->eflags);
 	check(f->edx == cpuid(CPUID_LEAF_FEATURES, 0).eax, "%s: EDX %xh", text, f->edx);
