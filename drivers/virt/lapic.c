@@ -137,14 +137,25 @@ static bool mode_change_legal(enum lapic_mode from, enum lapic_mode to)
 	return legal[from][to];
 }
 
+static enum lapic_mode mode_of(uint64_t base)
+{
+	if (!(base & LAPIC_BASE_EN))
+		return LAPIC_DISABLED;
+	return base & LAPIC_BASE_EXTD ? LAPIC_X2APIC : LAPIC_XAPIC;
+}
+
+bool lapic_apic_base_valid(const struct lapic *l, uint64_t value, unsigned maxphyaddr)
+{
+	return !base_has_reserved_bits(value, maxphyaddr) &&
+	       (value & (LAPIC_BASE_EN | LAPIC_BASE_EXTD)) != LAPIC_BASE_EXTD &&
+	       mode_change_legal(l->mode, mode_of(value));
+}
+
 int lapic_apic_base_write(struct lapic *l, uint64_t value, unsigned maxphyaddr)
 {
-	bool en = value & LAPIC_BASE_EN, extd = value & LAPIC_BASE_EXTD;
-	enum lapic_mode next = !en ? LAPIC_DISABLED : extd ? LAPIC_X2APIC : LAPIC_XAPIC;
-	enum lapic_mode previous = l->mode;
+	enum lapic_mode next = mode_of(value), previous = l->mode;
 
-	if (base_has_reserved_bits(value, maxphyaddr) || (extd && !en) ||
-		!mode_change_legal(previous, next))
+	if (!lapic_apic_base_valid(l, value, maxphyaddr))
 		return E_INVAL;
 	l->apic_base = (value & ~LAPIC_BASE_BSP) | (l->apic_base & LAPIC_BASE_BSP);
 	if (next == previous)

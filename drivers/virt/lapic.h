@@ -159,6 +159,7 @@ void lapic_rescan(struct lapic *l);
 void lapic_update_ppr(struct lapic *l);
 
 /* WRMSR IA32_APIC_BASE (RDMSR is l->apic_base). E_INVAL: #GP. */
+bool lapic_apic_base_valid(const struct lapic *l, uint64_t value, unsigned maxphyaddr);
 int lapic_apic_base_write(struct lapic *l, uint64_t value, unsigned maxphyaddr) MUST_CHECK;
 
 /*

@@ -97,6 +97,9 @@ static bool apic_base_read(struct vm_cpu *c, uint32_t msr, uint64_t *value)
 static bool apic_base_write(struct vm_cpu *c, uint32_t msr, uint64_t value)
 {
 	(void)msr;
+	/* A value that is refused takes no page of RAM. */
+	if (!lapic_apic_base_valid(&c->lapic, value, c->cpuid.phys_bits))
+		return false;
 	if (LAPIC_BASE_ADDR(value) != LAPIC_BASE_ADDR(c->lapic.apic_base) &&
 		!vm_lapic_may_be_at(c, LAPIC_BASE_ADDR(value)))
 		return false;
