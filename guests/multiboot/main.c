@@ -2,14 +2,12 @@
 /*
  * A guest that starts as Multiboot 1 says, in 32-bit protected mode without paging, and passes
  * through every mode of the CPU: 32-bit paging, PAE, 64-bit, real. In each, memory and a device
- * register must answer. Command line "task-switch" and "ac-loop": one act of misbehaviour instead
- * (see payloads/act.c).
+ * register must answer. Then it switches tasks (task.c). Command line "task-switch" and "ac-loop":
+ * one act of misbehaviour instead (see payloads/act.c).
  *
- * Without an IDT: whatever goes wrong badly is a triple fault.
+ * Without an IDT until then: whatever goes wrong badly is a triple fault.
  */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "guests/multiboot/multiboot.h"
 
 #define ENTRY_MAGIC   0x2badb002u
 #define INFO_MEMORY   0x01u
@@ -19,13 +17,7 @@
 #define EXIT_PORT     0xf4
 #define LAPIC_VERSION 0xfee00030u
 
-#define PTE_PW    3u
-#define PTE_PS    0x80u
-#define CR0_PG    0x80000000u
-#define CR4_PSE   0x10u
-#define CR4_PAE   0x20u
-#define ALIAS     0x40000000u /* where the tests map a page a second time */
-#define USER_CODE 0x33
+#define ALIAS 0x40000000u /* where the tests map a page a second time */
 
 struct mb_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
@@ -38,11 +30,6 @@ struct __attribute__((packed)) mb_mmap {
 	uint32_t type;
 };
 
-struct __attribute__((packed)) table {
-	uint16_t limit;
-	uint32_t base;
-};
-
 void mb_main(uint32_t magic, const struct mb_info *info);
 void mb_load_segments(void);
 uint32_t mb_long_mode(uint32_t pml4);
@@ -51,7 +38,7 @@ void mb_ac_loop(void);
 void mb_task_switch(void);
 extern const char mb_ac_handler[];
 
-static uint64_t gdt[] = {
+uint64_t mb_gdt[GDT_SELECTORS / 8] = {
 	0, 0x00cf9b000000ffffull, /* 08: code, 32-bit */
 	0x00cf93000000ffffull,    /* 10: data */
 	0x00af9b000000ffffull,    /* 18: code, 64-bit */
@@ -62,9 +49,9 @@ static uint64_t gdt[] = {
 	0,                        /* 40: TSS in use */
 	0,                        /* 48: TSS to switch to */
 };
-static uint32_t tss[2][26];
-static uint64_t idt[18];
-static uint64_t tables[6][512] __attribute__((aligned(4096)));
+uint32_t mb_tss[2][26];
+uint64_t mb_idt[49];
+uint64_t mb_pages[6][512] __attribute__((aligned(4096)));
 static volatile uint32_t page[1024] __attribute__((aligned(4096)));
 static unsigned failures;
 
@@ -90,7 +77,7 @@ static void put(const char *text)
 	}
 }
 
-static void check(bool holds, const char *text)
+void mb_check(bool holds, const char *text)
 {
 	if (holds)
 		return;
@@ -107,62 +94,39 @@ static void finish(uint32_t value)
 	__asm__ volatile("outl %0, %w1" : : "a"(value), "Nd"((uint16_t)EXIT_PORT));
 }
 
-static uint32_t read_cr0(void)
-{
-	uint32_t v;
-
-	__asm__ volatile("movl %%cr0, %0" : "=r"(v));
-	return v;
-}
-
-static void write_cr0(uint32_t v)
-{
-	__asm__ volatile("movl %0, %%cr0; jmp 1f; 1:" : : "r"(v) : "memory");
-}
-
-static void write_cr3(uint32_t v)
-{
-	__asm__ volatile("movl %0, %%cr3" : : "r"(v) : "memory");
-}
-
-static void write_cr4(uint32_t v)
-{
-	__asm__ volatile("movl %0, %%cr4" : : "r"(v) : "memory");
-}
-
 static uint32_t lapic_version(void)
 {
 	return *(volatile uint32_t *)LAPIC_VERSION;
 }
 
-static void add_pointer(unsigned slot, const void *address, uint32_t limit, uint32_t type)
+void mb_set_descriptor(unsigned selector, const void *address, uint32_t limit, uint32_t type)
 {
 	uint32_t base = (uint32_t)address;
 
-	gdt[slot] = (uint64_t)(base >> 24) << 56 | (uint64_t)type << 40 |
-		    (uint64_t)(base & 0xffffff) << 16 | limit;
+	mb_gdt[selector / 8] = (uint64_t)(base >> 24) << 56 | (uint64_t)type << 40 |
+			       (uint64_t)(base & 0xffffff) << 16 | limit;
 }
 
 static void load_tables(void)
 {
-	const struct table g = {sizeof(gdt) - 1, (uint32_t)gdt};
+	const struct mb_table g = {sizeof(mb_gdt) - 1, (uint32_t)mb_gdt};
 
-	add_pointer(8, tss[0], sizeof(tss[0]) - 1, 0x89);
-	add_pointer(9, tss[1], sizeof(tss[1]) - 1, 0x89);
+	mb_set_descriptor(SEL_TSS, mb_tss[0], sizeof(mb_tss[0]) - 1, 0x89);
+	mb_set_descriptor(SEL_TSS_ZERO, mb_tss[1], sizeof(mb_tss[1]) - 1, 0x89);
 	__asm__ volatile("lgdt %0" : : "m"(g) : "memory");
 	mb_load_segments();
-	__asm__ volatile("ltr %w0" : : "r"(0x40));
+	__asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
 }
 
 static void test_info(uint32_t magic, const struct mb_info *info)
 {
 	uint32_t at = info->mmap_addr, ram = 0;
 
-	check(magic == ENTRY_MAGIC, "EAX at entry");
-	check((info->flags & (INFO_MEMORY | INFO_CMDLINE | INFO_MMAP)) ==
-			(INFO_MEMORY | INFO_CMDLINE | INFO_MMAP),
+	mb_check(magic == ENTRY_MAGIC, "EAX at entry");
+	mb_check((info->flags & (INFO_MEMORY | INFO_CMDLINE | INFO_MMAP)) ==
+			 (INFO_MEMORY | INFO_CMDLINE | INFO_MMAP),
 		"Multiboot information is missing");
-	check(info->mem_lower >= 512 && info->mem_upper >= 2048, "mem_lower and mem_upper");
+	mb_check(info->mem_lower >= 512 && info->mem_upper >= 2048, "mem_lower and mem_upper");
 	for (; at < info->mmap_addr + info->mmap_length;) {
 		const struct mb_mmap *m = (const struct mb_mmap *)at;
 
@@ -170,30 +134,35 @@ static void test_info(uint32_t magic, const struct mb_info *info)
 			ram = (uint32_t)(m->length >> 10);
 		at += m->size + 4;
 	}
-	check(ram >= info->mem_upper && ram - info->mem_upper < 1024,
+	mb_check(ram >= info->mem_upper && ram - info->mem_upper < 1024,
 		"memory map and mem_upper differ");
+}
+
+void mb_map_all(void *directory)
+{
+	for (uint32_t i = 0; i < 1024; i++)
+		((volatile uint32_t *)directory)[i] = i << 22 | PTE_PS | PTE_PW;
 }
 
 /* 4 MiB pages and one table of 4 KiB pages. */
 static void test_paging32(void)
 {
-	volatile uint32_t *directory = (uint32_t *)tables[0], *table = (uint32_t *)tables[1];
+	volatile uint32_t *directory = (uint32_t *)mb_pages[0], *table = (uint32_t *)mb_pages[1];
 
-	for (uint32_t i = 0; i < 1024; i++)
-		directory[i] = i << 22 | PTE_PS | PTE_PW;
+	mb_map_all(mb_pages[0]);
 	directory[ALIAS >> 22] = (uint32_t)table | PTE_PW;
 	table[0] = (uint32_t)page | PTE_PW;
 	write_cr4(CR4_PSE);
 	write_cr3((uint32_t)directory);
 	page[0] = 0x1234;
 	write_cr0(read_cr0() | CR0_PG);
-	check(*(volatile uint32_t *)ALIAS == 0x1234, "32-bit paging: a page seen twice");
+	mb_check(*(volatile uint32_t *)ALIAS == 0x1234, "32-bit paging: a page seen twice");
 	*(volatile uint32_t *)(ALIAS + 4) = 0x5678;
-	check(page[1] == 0x5678, "32-bit paging: a write");
-	check((table[0] & 0x60) == 0x60, "32-bit paging: accessed and dirty bits");
-	check((lapic_version() & 0xf0) == 0x10, "32-bit paging: LAPIC");
+	mb_check(page[1] == 0x5678, "32-bit paging: a write");
+	mb_check((table[0] & 0x60) == 0x60, "32-bit paging: accessed and dirty bits");
+	mb_check((lapic_version() & 0xf0) == 0x10, "32-bit paging: LAPIC");
 	table[1] = (LAPIC_VERSION & ~0xfffu) | PTE_PW;
-	check((*(volatile uint32_t *)(ALIAS + 0x1030) & 0xf0) == 0x10,
+	mb_check((*(volatile uint32_t *)(ALIAS + 0x1030) & 0xf0) == 0x10,
 		"32-bit paging: LAPIC by 4 KiB");
 	write_cr0(read_cr0() & ~CR0_PG);
 	write_cr4(0);
@@ -202,23 +171,23 @@ static void test_paging32(void)
 /* 4 page directories of 2 MiB pages. */
 static void test_pae(void)
 {
-	uint64_t *pointers = tables[0];
+	uint64_t *pointers = mb_pages[0];
 
 	for (uint32_t i = 0; i < 512 * 4; i++)
-		tables[1 + i / 512][i % 512] = (uint64_t)i << 21 | PTE_PS | PTE_PW;
+		mb_pages[1 + i / 512][i % 512] = (uint64_t)i << 21 | PTE_PS | PTE_PW;
 	for (uint32_t i = 0; i < 4; i++)
-		pointers[i] = (uint32_t)tables[1 + i] | 1;
+		pointers[i] = (uint32_t)mb_pages[1 + i] | 1;
 	for (uint32_t i = 4; i < 512; i++)
 		pointers[i] = 0;
 	write_cr4(CR4_PAE);
 	write_cr3((uint32_t)pointers);
 	write_cr0(read_cr0() | CR0_PG);
-	check(page[0] == 0x1234, "PAE: memory");
-	check((lapic_version() & 0xf0) == 0x10, "PAE: LAPIC");
+	mb_check(page[0] == 0x1234, "PAE: memory");
+	mb_check((lapic_version() & 0xf0) == 0x10, "PAE: LAPIC");
 	/* The directory at 1 GiB now is the one at 0: in effect with the next load of CR3. */
-	pointers[1] = (uint32_t)tables[1] | 1;
+	pointers[1] = (uint32_t)mb_pages[1] | 1;
 	write_cr3((uint32_t)pointers);
-	check(*(volatile uint32_t *)(ALIAS + (uint32_t)page) == 0x1234, "PAE: a new PDPTE");
+	mb_check(*(volatile uint32_t *)(ALIAS + (uint32_t)page) == 0x1234, "PAE: a new PDPTE");
 	write_cr0(read_cr0() & ~CR0_PG);
 }
 
@@ -226,21 +195,21 @@ static void test_pae(void)
 static void test_long(void)
 {
 	for (uint32_t i = 0; i < 4; i++)
-		tables[0][i] = (uint32_t)tables[1 + i] | PTE_PW;
-	tables[5][0] = (uint32_t)tables[0] | PTE_PW;
+		mb_pages[0][i] = (uint32_t)mb_pages[1 + i] | PTE_PW;
+	mb_pages[5][0] = (uint32_t)mb_pages[0] | PTE_PW;
 	write_cr4(CR4_PAE);
-	check((mb_long_mode((uint32_t)tables[5]) & 0xf0) == 0x10, "64-bit mode: LAPIC");
-	check(!(read_cr0() & CR0_PG), "64-bit mode: paging is off afterwards");
+	mb_check((mb_long_mode((uint32_t)mb_pages[5]) & 0xf0) == 0x10, "64-bit mode: LAPIC");
+	mb_check(!(read_cr0() & CR0_PG), "64-bit mode: paging is off afterwards");
 	write_cr4(0);
 }
 
 static void test_real(void)
 {
 	/* 10000h from the interrupt handler, 5A5Ah from the port. */
-	check(mb_real_mode() == 0x15a5a, "real mode");
+	mb_check(mb_real_mode() == 0x15a5a, "real mode");
 }
 
-static bool asked_for(const char *cmdline, const char *word)
+bool mb_asked_for(const char *cmdline, const char *word)
 {
 	for (; *cmdline; cmdline++) {
 		unsigned i = 0;
@@ -255,15 +224,15 @@ static bool asked_for(const char *cmdline, const char *word)
 
 static void act(const char *cmdline)
 {
-	const struct table t = {sizeof(idt) - 1, (uint32_t)idt};
+	const struct mb_table t = {sizeof(mb_idt) - 1, (uint32_t)mb_idt};
 	uint32_t handler = (uint32_t)mb_ac_handler;
 
-	if (asked_for(cmdline, "task-switch"))
+	if (mb_asked_for(cmdline, "task-switch"))
 		mb_task_switch();
-	if (!asked_for(cmdline, "ac-loop"))
+	if (!mb_asked_for(cmdline, "ac-loop"))
 		return;
-	idt[17] = (uint64_t)(handler >> 16) << 48 | 0xee00ull << 32 | (uint64_t)USER_CODE << 16 |
-		  (handler & 0xffff);
+	mb_idt[17] = (uint64_t)(handler >> 16) << 48 | 0xee00ull << 32 |
+		     (uint64_t)SEL_USER_CODE << 16 | (handler & 0xffff);
 	__asm__ volatile("lidt %0" : : "m"(t) : "memory");
 	mb_ac_loop();
 }
@@ -277,12 +246,13 @@ void mb_main(uint32_t magic, const struct mb_info *info)
 	put("\n");
 	load_tables();
 	act(cmdline);
-	check((lapic_version() & 0xf0) == 0x10, "no paging: LAPIC");
+	mb_check((lapic_version() & 0xf0) == 0x10, "no paging: LAPIC");
 	test_info(magic, info);
 	test_paging32();
 	test_pae();
 	test_long();
 	test_real();
+	test_tasks(cmdline);
 	put(failures ? "FAIL multiboot\n" : "PASS multiboot\n");
 	finish(failures != 0);
 }

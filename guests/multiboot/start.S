@@ -178,7 +178,54 @@ mb_ac_handler:
 mb_task_switch:
 	ljmp $0x48, $0
 
+/* A task of a 16-bit TSS: 32-bit code all the same, in a segment that begins here. */
+	.globl mb_task_16
+mb_task_16:
+	movl $0x1234, %eax
+	incl mb_task_16_runs
+	iret
+	jmp mb_task_16
+	.globl mb_task_16_end
+mb_task_16_end:
+
+/* Tasks that begin with an error code on the stack: kept in mb_task_error. */
+	.globl mb_task_b_error
+mb_task_b_error:
+	popl mb_task_error
+	call mb_task_b_mends
+	iret
+	jmp mb_task_b_error
+	.globl mb_task_c
+mb_task_c:
+	popl mb_task_error
+	call mb_task_c_runs
+	clts
+	ljmp $0x40, $0
+
+/* void mb_db_handler(void): DR6 and the task register at a #DB. */
+	.globl mb_db_handler
+mb_db_handler:
+	pushl %eax
+	movl %dr6, %eax
+	movl %eax, mb_db_dr6
+	str %eax
+	movl %eax, mb_db_task
+	xorl %eax, %eax
+	movl %eax, %dr6
+	popl %eax
+	iret
+
 	.data
+	.balign 4
+	.globl mb_task_error, mb_task_16_runs, mb_db_dr6, mb_db_task
+mb_task_error:
+	.long 0
+mb_task_16_runs:
+	.long 0
+mb_db_dr6:
+	.long 0
+mb_db_task:
+	.long 0
 	.balign 8
 real_idt:
 	.word 0x3ff

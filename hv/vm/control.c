@@ -23,9 +23,9 @@ static bool pdpte_valid(const struct vm_cpu *c, uint64_t entry)
 	return !(entry & 1) || !(entry & (0x1e6 | ~(BIT(c->cpuid.phys_bits) - 1)));
 }
 
-static bool load_pdptes(struct vm_cpu *c)
+static bool load_pdptes_of(struct vm_cpu *c, uint64_t cr3)
 {
-	uint64_t cr3 = c->vcpu.ops->reg_read(&c->vcpu, REG_CR3), pdpte[4];
+	uint64_t pdpte[4];
 
 	if (guest_mem_read(&c->vm->mem, cr3 & 0xffffffe0u, pdpte, sizeof(pdpte)) != OK)
 		return false;
@@ -35,6 +35,11 @@ static bool load_pdptes(struct vm_cpu *c)
 	}
 	c->vcpu.ops->pdpte_set(&c->vcpu, pdpte);
 	return true;
+}
+
+static bool load_pdptes(struct vm_cpu *c)
+{
+	return load_pdptes_of(c, c->vcpu.ops->reg_read(&c->vcpu, REG_CR3));
 }
 
 /*
@@ -73,6 +78,19 @@ bool vm_cr0_write(struct vm_cpu *c, uint64_t value)
 	v->ops->reg_write(v, REG_CR0, value);
 	if (changed & (CR0_PG | CR0_WP | CR0_PE))
 		v->ops->flush_guest_tlb(v);
+	return true;
+}
+
+bool vm_cr3_write(struct vm_cpu *c, uint64_t value)
+{
+	struct vcpu *v = &c->vcpu;
+	bool pae = (v->ops->reg_read(v, REG_CR0) & CR0_PG) &&
+		   (v->ops->reg_read(v, REG_CR4) & CR4_PAE);
+
+	if (pae && !load_pdptes_of(c, value))
+		return false;
+	v->ops->reg_write(v, REG_CR3, value);
+	v->ops->flush_guest_tlb(v);
 	return true;
 }
 

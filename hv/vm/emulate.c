@@ -230,7 +230,7 @@ static void emul_segment(struct emul_ctx *ctx, enum emul_seg_reg reg, struct emu
 	*seg = (struct emul_seg){s.base, s.limit, s.attr};
 }
 
-static const struct emul_env env = {
+const struct emul_env vm_emul_env = {
 	.read = emul_read,
 	.write = emul_write,
 	.probe = emul_probe,
@@ -329,7 +329,7 @@ static enum exit_action finish(struct emulation *em, struct emul_ctx *ctx)
 	if (UNLIKELY(ctx->stack_shadow))
 		v->ops->shadow_begin(v);
 	if (UNLIKELY(ctx->nmi_done))
-		v->ops->nmi_unblock(v);
+		v->ops->nmi_block(v, false);
 	return ACT_RESUME;
 }
 
@@ -379,7 +379,7 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 		return ACT_RESUME;
 	em.c = c;
 	linear_prepare(&em, &ctx, e);
-	ctx.env = &env;
+	ctx.env = &vm_emul_env;
 	ctx.long_mode = em.mode.efer & EFER_LMA;
 	switch (decode_and_execute(&em, &ctx, e)) {
 	case EMUL_DONE: return finish(&em, &ctx);

@@ -59,12 +59,23 @@ static bool cr0_set(struct emul_ctx *ctx, uint64_t value)
 	return vm_cr0_write(em->c, value);
 }
 
+static bool cr3_set(struct emul_ctx *ctx, uint64_t value)
+{
+	struct emulation *em = ctx->opaque;
+
+	if (!vm_cr3_write(em->c, value))
+		return false;
+	em->mode.cr3 = value;
+	return true;
+}
+
 const struct emul_system vm_emul_system = {
 	.get = system_get,
 	.set = system_set,
 	.table_get = table_get,
 	.table_set = table_set,
 	.cr0_set = cr0_set,
+	.cr3_set = cr3_set,
 };
 
 /*

@@ -237,9 +237,7 @@ static enum exit_action exit_forbidden(struct vcpu *v, const struct vm_exit *e)
 
 static enum exit_action exit_task_switch(struct vcpu *v, const struct vm_exit *e)
 {
-	(void)e;
-	vm_stop(vm_cpu_of(v)->vm, STOP_FAILED, "hardware task switch, which is not supported");
-	return ACT_RESUME;
+	return vm_task_switch(vm_cpu_of(v), e);
 }
 
 static enum exit_action exit_triple_fault(struct vcpu *v, const struct vm_exit *e)

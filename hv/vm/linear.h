@@ -19,7 +19,9 @@ struct emulation {
 	uint64_t locked_old; /* what the first half of a locked instruction read */
 };
 
-/* emulate_regs.c: what the executor may reach through ctx->env. */
+/* emulate.c: for ctx->env. */
+extern const struct emul_env vm_emul_env;
+/* emulate_regs.c: what the executor may reach through it. */
 extern const struct emul_system vm_emul_system;
 extern const struct emul_vector_regs vm_emul_vectors;
 

@@ -259,6 +259,8 @@ void vm_msr_reset(struct vm_cpu *c);
 /* control.c: false: the guest gets #GP */
 bool vm_cr0_write(struct vm_cpu *c, uint64_t value);
 bool vm_cr4_write(struct vm_cpu *c, uint64_t value);
+/* Outside long mode: writes of CR3 do not exit, but a task switch has one. */
+bool vm_cr3_write(struct vm_cpu *c, uint64_t value);
 bool vm_xcr0_write(struct vm_cpu *c, uint32_t index, uint64_t value);
 bool vm_efer_write(struct vm_cpu *c, uint64_t value);
 /* The guest asks for what depends on XCR0. */
@@ -287,6 +289,9 @@ void vm_fetch_forget(struct vm_cpu *c);
 /* Decoding wants more bytes than could be fetched: that is a fault. */
 void vm_fetch_fault(struct vm_cpu *c, unsigned count);
 enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e);
+
+/* task.c */
+enum exit_action vm_task_switch(struct vm_cpu *c, const struct vm_exit *e);
 
 /* lapic_glue.c */
 void vm_lapic_init(struct vm_cpu *c, void *page);

@@ -118,7 +118,7 @@ static bool all_zero(const uint8_t *bytes, unsigned count)
 /* Words 3 and 4: what must always leave the guest. */
 #define NEEDED_3                                                                                   \
 	(SVM_3_INTR | SVM_3_NMI | SVM_3_INIT | SVM_3_CPUID | SVM_3_INVD | SVM_3_HLT |              \
-		SVM_3_INVLPGA | SVM_3_IOIO | SVM_3_MSR | SVM_3_TASK_SWITCH | SVM_3_SHUTDOWN)
+		SVM_3_INVLPGA | SVM_3_IOIO | SVM_3_MSR | SVM_3_SHUTDOWN)
 #define NEEDED_4                                                                                   \
 	(SVM_4_VMRUN | SVM_4_VMMCALL | SVM_4_VMLOAD | SVM_4_VMSAVE | SVM_4_STGI | SVM_4_CLGI |     \
 		SVM_4_SKINIT | SVM_4_WBINVD | SVM_4_MONITOR | SVM_4_MWAIT | SVM_4_XSETBV)

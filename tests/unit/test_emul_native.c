@@ -380,15 +380,29 @@ static bool shifted_out(const struct sample *s, const struct emul_insn *insn)
 	return (count & 31) > insn->dst.size * 8 && insn->dst.size < 4;
 }
 
+/*
+ * Without what the manual calls undefined (SDM vol. 1, "EFLAGS Cross-Reference"): CPUs of different
+ * makers leave different things there.
+ */
 static uint64_t defined_flags(const struct emul_insn *insn)
 {
+	const uint64_t results = RFLAGS_SF | RFLAGS_ZF | RFLAGS_AF | RFLAGS_PF;
+
 	switch (insn->op) {
-	case EMUL_OP_ROL ... EMUL_OP_SAR: /* OF after other counts than 1 differs between CPUs */
-		if ((insn->opcode & 0xfe) == 0xd0)
-			return FLAGS_TESTED;
-		return FLAGS_TESTED & ~RFLAGS_OF;
+	case EMUL_OP_ROL ... EMUL_OP_RCR:
+	case EMUL_OP_SHL ... EMUL_OP_SAR: /* OF: defined for a count of 1 only */
+		return FLAGS_TESTED & ~RFLAGS_AF & ~((insn->opcode & 0xfe) == 0xd0 ? 0 : RFLAGS_OF);
 	case EMUL_OP_SHLD:
-	case EMUL_OP_SHRD: return FLAGS_TESTED & ~RFLAGS_OF;
+	case EMUL_OP_SHRD: return FLAGS_TESTED & ~(RFLAGS_OF | RFLAGS_AF);
+	case EMUL_OP_MUL:
+	case EMUL_OP_IMUL_WIDE:
+	case EMUL_OP_IMUL: return FLAGS_TESTED & ~results;
+	case EMUL_OP_DIV:
+	case EMUL_OP_IDIV: return FLAGS_TESTED & ~(results | RFLAGS_CF | RFLAGS_OF);
+	case EMUL_OP_BSF:
+	case EMUL_OP_BSR: return RFLAGS_ZF;
+	case EMUL_OP_TZCNT:
+	case EMUL_OP_LZCNT: return RFLAGS_ZF | RFLAGS_CF;
 	case EMUL_OP_AND:
 	case EMUL_OP_OR:
 	case EMUL_OP_XOR:

@@ -148,7 +148,13 @@ static bool f_cr0_set(struct emul_ctx *ctx, uint64_t value)
 	return !f.cr0_refused;
 }
 
-static const struct emul_system sys = {f_get, f_set, f_table_get, f_table_set, f_cr0_set};
+static const struct emul_system sys = {
+	.get = f_get,
+	.set = f_set,
+	.table_get = f_table_get,
+	.table_set = f_table_set,
+	.cr0_set = f_cr0_set,
+};
 static const struct emul_env env = {
 	.read = f_read, .write = f_write, .probe = f_probe, .segment = f_segment, .system = &sys};
 

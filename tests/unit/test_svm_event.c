@@ -273,7 +273,7 @@ static void reinjection(void **state)
 /* Every exit that can cut short says so; and the old content of the field says nothing. */
 static void cut_short_by(void **state)
 {
-	static const uint32_t codes[] = {SVM_EXIT_INTR, SVM_EXIT_TASK_SWITCH, SVM_EXIT_SHUTDOWN,
+	static const uint32_t codes[] = {SVM_EXIT_INTR, SVM_EXIT_SHUTDOWN,
 		SVM_EXIT_EXCEPTION + EXC_AC, SVM_EXIT_NPF, SVM_EXIT_NMI};
 
 	(void)state;

@@ -562,6 +562,9 @@ static void page_moves(void **state)
 	assert_int_equal(vmw.vm->cpu[0]->posts, 0);
 	/* Reserved bits of the register still are. */
 	assert_false(vm_msr_write(ap, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | LAPIC_BASE_EN | 1));
+	/* What is refused takes no page of RAM. */
+	assert_false(vm_msr_write(ap, MSR_APIC_BASE, RAM_PAGE | LAPIC_BASE_EN | 1));
+	assert_int_equal(vmw.vm->lapic_moves, 0);
 	assert_true(version_at(ap, LAPIC_BASE_DEFAULT) == UINT64_MAX);
 }
 

@@ -80,7 +80,9 @@
 
 #define DR6_RESET 0xffff0ff0ull
 #define DR6_BS    (1ull << 14)
+#define DR6_BT    (1ull << 15)
 #define DR7_RESET 0x400ull
+#define DR7_LOCAL 0x155ull /* L0 to L3 and LE */
 #define DR7_GD    (1ull << 13)
 
 #endif

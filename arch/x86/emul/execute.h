@@ -108,6 +108,8 @@ struct emul_system {
 	void (*table_set)(
 		struct emul_ctx *ctx, enum emul_table table, uint64_t base, uint32_t limit);
 	bool (*cr0_set)(struct emul_ctx *ctx, uint64_t value); /* false: #GP */
+	/* Translations from here on are those of the new root. Task switches only. */
+	bool (*cr3_set)(struct emul_ctx *ctx, uint64_t value); /* false: #GP */
 };
 
 /* Live vector registers. Sizes: 8 an MMX register, 16 XMM, 32 YMM. */

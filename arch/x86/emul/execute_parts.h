@@ -76,6 +76,9 @@ enum emul_result emul_descriptor_read(
 enum emul_result emul_selector_system(
 	struct emul_ctx *ctx, uint16_t selector, bool task, struct emul_selector *out) MUST_CHECK;
 void emul_selector_split(uint64_t raw, struct emul_seg *seg);
+/* Accessed and busy bits change with a locked access, as the CPU does it. */
+enum emul_result emul_descriptor_type(
+	struct emul_ctx *ctx, uint16_t selector, uint32_t set, uint32_t clear) MUST_CHECK;
 
 /* stack.c */
 enum emul_result execute_push(struct execution *x);

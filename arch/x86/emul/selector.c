@@ -3,7 +3,7 @@
  * From selector to segment register: descriptor tables and the checks of SDM vol. 3, "Privilege
  * Checking" and vol. 2, MOV, LxS, LLDT, LTR, JMP, RET. Each function makes all its checks, sets the
  * descriptor's accessed or busy bit, and leaves the register itself to its caller. Gates and task
- * switches are not emulated.
+ * switches by instructions are not emulated.
  */
 #include "arch/x86/defs/segment.h"
 #include "arch/x86/emul/execute_parts.h"
@@ -73,26 +73,31 @@ enum emul_result emul_descriptor_read(
 	return *valid ? ctx->env->read(ctx, at + 8, &raw[1], 8, EMUL_ACCESS_SYSTEM) : EMUL_DONE;
 }
 
-/* Accessed or busy; the CPU sets it with a locked access. */
-static enum emul_result set_type_bit(
-	struct emul_ctx *ctx, uint16_t selector, uint32_t bit, struct emul_seg *seg)
+enum emul_result emul_descriptor_type(
+	struct emul_ctx *ctx, uint16_t selector, uint32_t set, uint32_t clear)
 {
 	const unsigned access = EMUL_ACCESS_SYSTEM | EMUL_ACCESS_WRITE | EMUL_ACCESS_LOCKED;
 	enum emul_result r;
 	uint8_t type;
 	gva_t at;
 
-	if (seg->attr & bit)
-		return EMUL_DONE;
 	if (!locate(ctx, selector, 8, &at))
 		return refuse(ctx, EXC_GP, selector);
 	r = ctx->env->read(ctx, at + 5, &type, 1, access);
 	if (r != EMUL_DONE)
 		return r;
-	type |= bit;
-	r = ctx->env->write(ctx, at + 5, &type, 1, access);
+	type = (uint8_t)((type | set) & ~clear);
+	return ctx->env->write(ctx, at + 5, &type, 1, access);
+}
+
+/* Accessed or busy. */
+static enum emul_result set_type_bit(
+	struct emul_ctx *ctx, uint16_t selector, uint32_t bit, struct emul_seg *seg)
+{
+	if (seg->attr & bit)
+		return EMUL_DONE;
 	seg->attr |= bit;
-	return r;
+	return emul_descriptor_type(ctx, selector, bit, 0);
 }
 
 /* A code or data descriptor; anything else is #GP(selector). */

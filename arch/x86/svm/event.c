@@ -9,10 +9,13 @@
 
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 
+/*
+ * Task switches are the guest's own: all that they change is its, or intercepted elsewhere, and
+ * nested paging lets them load CR3.
+ */
 #define BASE_3                                                                                     \
 	(SVM_3_INTR | SVM_3_NMI | SVM_3_INIT | SVM_3_RDPMC | SVM_3_CPUID | SVM_3_INVD |            \
-		SVM_3_HLT | SVM_3_INVLPGA | SVM_3_IOIO | SVM_3_MSR | SVM_3_TASK_SWITCH |           \
-		SVM_3_SHUTDOWN)
+		SVM_3_HLT | SVM_3_INVLPGA | SVM_3_IOIO | SVM_3_MSR | SVM_3_SHUTDOWN)
 
 /* ---- Intercepts that depend on the moment ---- */
 

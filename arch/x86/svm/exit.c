@@ -192,7 +192,6 @@ static const struct decode_row decode_table[SVM_EXIT_COUNT] = {
 	ROW(INVLPGA, UNDEFINED),
 	DECODED(IOIO, IO, decode_io),
 	DECODED(MSR, RDMSR, decode_msr),
-	DECODED(TASK_SWITCH, TASK_SWITCH, decode_vectoring),
 	DECODED(SHUTDOWN, TRIPLE_FAULT, decode_vectoring),
 	ROW(VMRUN, UNDEFINED),
 	ROW(VMMCALL, HYPERCALL),
@@ -246,15 +245,23 @@ static inline void decode_exit(struct vcpu *v, struct vm_exit *e, const struct v
 		row->decode(v, e, b);
 }
 
-/* RIP has moved on, and a single step of the guest's own is due, which AMD-V has no field for. */
-static NOINLINE void step_due(struct vcpu *v, struct vmcb *b)
+/* AMD-V has no field for a #DB that is due behind an instruction. */
+void svm_debug_trap(struct vcpu *v, uint64_t dr6)
 {
+	struct svm_vcpu *x = v->vendor;
+
 	if (v->event.valid)
 		return;
-	b->dr6 |= DR6_BS;
-	b->clean &= ~SVM_CLEAN_DRX;
+	x->vmcb->dr6 |= dr6;
+	x->vmcb->clean &= ~SVM_CLEAN_DRX;
 	v->event = (struct vcpu_event){.valid = true, .type = EVENT_EXCEPTION, .vector = EXC_DB};
 	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
+}
+
+/* RIP has moved on, and a single step of the guest's own is due. */
+static NOINLINE void step_due(struct vcpu *v)
+{
+	svm_debug_trap(v, DR6_BS);
 }
 
 static inline void instruction_done(struct vcpu *v, struct vmcb *b, uint64_t rip)
@@ -263,7 +270,7 @@ static inline void instruction_done(struct vcpu *v, struct vmcb *b, uint64_t rip
 	b->rip = rip;
 	b->int_shadow = 0;
 	if (UNLIKELY(b->rflags & RFLAGS_TF))
-		step_due(v, b);
+		step_due(v);
 }
 
 /* RIP, the shadow of STI or MOV SS, and a due single step. */

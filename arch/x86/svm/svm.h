@@ -99,6 +99,7 @@ bool svm_step_end(struct vcpu *v);
 /* exit.c */
 void svm_run(struct vcpu *v);
 void svm_instruction_done(struct vcpu *v, uint64_t rip);
+void svm_debug_trap(struct vcpu *v, uint64_t dr6);
 
 /* What svm_enter returns. */
 enum svm_enter_result {

@@ -209,11 +209,11 @@ static void svm_shadow_begin(struct vcpu *v)
 	vmcb_of(v)->int_shadow |= SVM_INT_SHADOW;
 }
 
-static void svm_nmi_unblock(struct vcpu *v)
+static void svm_nmi_block(struct vcpu *v, bool blocked)
 {
 	struct svm_vcpu *x = v->vendor;
 
-	x->nmi_blocked = false;
+	x->nmi_blocked = blocked;
 	x->iret_seen = false;
 }
 
@@ -354,7 +354,8 @@ const struct virt_ops svm_ops = {
 	.table_get = svm_table_get,
 	.table_set = svm_table_set,
 	.shadow_begin = svm_shadow_begin,
-	.nmi_unblock = svm_nmi_unblock,
+	.nmi_block = svm_nmi_block,
+	.debug_trap = svm_debug_trap,
 	.reg_read = svm_reg_read,
 	.reg_write = svm_reg_write,
 	.pdpte_set = svm_pdpte_set,

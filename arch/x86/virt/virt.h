@@ -115,7 +115,7 @@ enum exit_reason {
 	EXIT_CACHE_CONTROL, /* WBINVD, INVD */
 	EXIT_UNDEFINED,     /* instruction that does not exist in a guest: #UD */
 	EXIT_FORBIDDEN,     /* instruction that answers #GP: RDPMC, ... */
-	EXIT_TASK_SWITCH,
+	EXIT_TASK_SWITCH,   /* VT-x only: AMD-V lets the guest do it */
 	EXIT_INIT,
 	EXIT_SIPI,
 	EXIT_TRIPLE_FAULT,
@@ -127,6 +127,9 @@ enum exit_reason {
 #define IO_IN     1u
 #define IO_STRING 2u
 #define IO_REP    4u
+
+/* Who switches tasks, in VT-x's numbering. */
+enum task_source { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
 
 enum cr_access_kind { CR_WRITE, CR_READ, CR_CLTS, CR_LMSW };
 
@@ -164,6 +167,10 @@ struct vm_exit {
 			bool has_error;
 			uint32_t error;
 		} exception;
+		struct {
+			uint16_t selector; /* of the new TSS; insn_len means nothing for events */
+			uint8_t source;    /* enum task_source */
+		} task;
 		struct {
 			uint32_t error; /* vendor's error number */
 			uint64_t detail;
@@ -356,11 +363,13 @@ struct virt_ops {
 	 */
 	void (*instruction_done)(struct vcpu *v, uint64_t rip);
 	/*
-	 * What an instruction that is complete leaves behind: the shadow of a load of SS; the end
-	 * of NMI blocking by IRET.
+	 * What an instruction that is complete leaves behind: the shadow of a load of SS; NMIs
+	 * blocked, by one that was delivered without the CPU, or no longer, by IRET.
 	 */
 	void (*shadow_begin)(struct vcpu *v);
-	void (*nmi_unblock)(struct vcpu *v);
+	void (*nmi_block)(struct vcpu *v, bool blocked);
+	/* #DB behind the instruction, with these bits of DR6, unless an exception is pending. */
+	void (*debug_trap)(struct vcpu *v, uint64_t dr6);
 	/* v->apic_place (and stage 2 there) or v->apic has changed, the latter not to or from 0. */
 	void (*apic_changed)(struct vcpu *v);
 	uint32_t (*interruptibility)(struct vcpu *v); /* VCPU_BLOCKED_* bits */

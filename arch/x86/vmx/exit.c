@@ -102,6 +102,16 @@ static void decode_cr(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 	e->cr.lmsw = (uint16_t)(qualification >> 16);
 }
 
+static void decode_task_switch(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
+{
+	static const uint8_t source[4] = {TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE};
+
+	(void)v;
+	e->task.selector = (uint16_t)qualification;
+	e->task.source = source[qualification >> 30 & 3];
+	e->info = e->task.selector;
+}
+
 static void decode_io(struct vcpu *v, struct vm_exit *e, uint64_t qualification)
 {
 	(void)v;
@@ -183,7 +193,8 @@ static const struct decode_row decode_table[VMX_EXIT_COUNT] = {
 	ROW(SIPI, SIPI, 0),
 	ROW(INTERRUPT_WINDOW, INTERRUPT_WINDOW, 0),
 	ROW(NMI_WINDOW, NMI_WINDOW, 0),
-	ROW(TASK_SWITCH, TASK_SWITCH, NEED_VECTORING),
+	/* The length means nothing for an event, which is in v->reinject, but no INT n. */
+	DECODED(TASK_SWITCH, TASK_SWITCH, NEED_LENGTH | NEED_VECTORING, decode_task_switch),
 	[VMX_EXIT_CPUID] = {EXIT_CPUID, NEED_LENGTH, RAX, NULL},
 	ROW(GETSEC, UNDEFINED, 0),
 	ROW(HLT, HLT, NEED_LENGTH),

@@ -322,10 +322,22 @@ static void vmx_shadow_begin(struct vcpu *v UNUSED)
 		vmread(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_MOV_SS);
 }
 
-static void vmx_nmi_unblock(struct vcpu *v UNUSED)
+static void vmx_nmi_block(struct vcpu *v UNUSED, bool blocked)
 {
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
-		vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI);
+	uint64_t others = vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)INTERRUPTIBILITY_NMI;
+
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, others | (blocked ? INTERRUPTIBILITY_NMI : 0));
+}
+
+/* Injected, it tells its cause to nobody: DR6 is live, and DR7.GD goes with the delivery. */
+static void vmx_debug_trap(struct vcpu *v, uint64_t dr6)
+{
+	if (v->event.valid)
+		return;
+	write_dr6(read_dr6() | dr6);
+	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
+	v->event = (struct vcpu_event){.valid = true, .type = EVENT_EXCEPTION, .vector = EXC_DB};
+	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
 }
 
 void vmx_mode_get(struct vcpu *v, struct vcpu_mode *m)
@@ -388,7 +400,8 @@ const struct virt_ops vmx_ops = {
 	.table_get = vmx_table_get,
 	.table_set = vmx_table_set,
 	.shadow_begin = vmx_shadow_begin,
-	.nmi_unblock = vmx_nmi_unblock,
+	.nmi_block = vmx_nmi_block,
+	.debug_trap = vmx_debug_trap,
 	.reg_read = vmx_reg_read,
 	.reg_write = vmx_reg_write,
 	.pdpte_set = vmx_pdpte_set,
