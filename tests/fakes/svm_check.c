@@ -150,6 +150,7 @@ static const char *check_controls(const struct vmcb *b)
 {
 	uint32_t asids = fake_cpuid_host(NULL, CPUID_LEAF_SVM, 0).ebx;
 	bool by_asid = svm_features() & CPUID_SVM_EDX_FLUSH_ASID;
+	uint64_t gif = svm_features() & CPUID_SVM_EDX_VGIF ? SVM_V_GIF_ENABLE | SVM_V_GIF : 0;
 	const struct rule rules[] = {
 		{b->asid == 0, "ASID 0 is the host's"},
 		{b->asid >= asids, "ASID beyond what the CPU has"},
@@ -163,8 +164,10 @@ static const char *check_controls(const struct vmcb *b)
 		{b->ncr3 & ~CR3_ADDR_MASK || beyond_memory(b->ncr3), "nCR3"},
 		{!(b->v_intr & SVM_V_INTR_MASKING), "the guest's IF would mask the host"},
 		{b->v_intr & ~(SVM_V_TPR | SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR |
-				     SVM_V_INTR_MASKING | 0xffull << SVM_V_VECTOR_SHIFT),
+				     SVM_V_INTR_MASKING | 0xffull << SVM_V_VECTOR_SHIFT | gif),
 			"v_intr: not used here"},
+		{(b->v_intr & gif) != gif,
+			"the guest shares the machine's GIF, or its own is clear"},
 		{(b->v_intr & SVM_V_IRQ) && !(b->v_intr & SVM_V_IGN_TPR),
 			"V_IRQ would wait for V_TPR"},
 		{b->int_shadow & ~SVM_INT_SHADOW, "interrupt shadow: reserved bits"},

@@ -24,7 +24,7 @@
 /* Everything that 8000_000Ah names and this hypervisor uses. */
 #define FEATURES_ALL                                                                               \
 	(CPUID_SVM_EDX_NP | CPUID_SVM_EDX_SVML | CPUID_SVM_EDX_NRIPS | CPUID_SVM_EDX_CLEAN_BITS |  \
-		CPUID_SVM_EDX_FLUSH_ASID | CPUID_SVM_EDX_DECODE)
+		CPUID_SVM_EDX_FLUSH_ASID | CPUID_SVM_EDX_DECODE | CPUID_SVM_EDX_VGIF)
 
 /* What the machine knows of one VMCB. */
 struct known {

@@ -63,6 +63,7 @@ static void zen_is_accepted(void **state)
 	assert_int_equal(svm_config.asids, 0x8000);
 	assert_int_equal(svm_config.clean, SVM_CLEAN_ALL);
 	assert_int_equal(svm_config.flush, SVM_TLB_FLUSH_ASID);
+	assert_int_equal(svm_config.v_intr, SVM_V_INTR_MASKING | SVM_V_GIF_ENABLE | SVM_V_GIF);
 	assert_int_equal(fake.count[FAKE_WRMSR], 0);
 }
 
@@ -78,6 +79,7 @@ static void plain_is_accepted(void **state)
 	assert_int_equal(caps.tags, 15);
 	assert_int_equal(svm_config.clean, 0);
 	assert_int_equal(svm_config.flush, SVM_TLB_FLUSH_ALL);
+	assert_int_equal(svm_config.v_intr, SVM_V_INTR_MASKING);
 }
 
 static void invpcid(void **state)

@@ -585,6 +585,8 @@ static void step_keeps_gd(void **state)
 
 /* ---- The interrupt window ---- */
 
+#define ALWAYS (SVM_V_INTR_MASKING | SVM_V_GIF_ENABLE | SVM_V_GIF)
+
 static void interrupt_window(void **state)
 {
 	(void)state;
@@ -605,7 +607,7 @@ static void interrupt_window(void **state)
 	assert_int_equal(fake_svm.injected.type, EVENT_INTERRUPT);
 	assert_false(svmw.b->v_intr & SVM_V_IRQ);
 	assert_false(svmw.b->intercept[SVM_INTERCEPT_3] & SVM_3_VINTR);
-	assert_int_equal(svmw.b->v_intr, SVM_V_INTR_MASKING);
+	assert_int_equal(svmw.b->v_intr, ALWAYS);
 }
 
 /* What CR8 is stands where a CPU may look that does not heed the intercept. */
@@ -615,7 +617,7 @@ static void cr8_is_shown(void **state)
 	scripted();
 	svmw.v.tpr_class = 9;
 	go(exits_cpuid);
-	assert_int_equal(svmw.b->v_intr, SVM_V_INTR_MASKING | 9);
+	assert_int_equal(svmw.b->v_intr, ALWAYS | 9);
 	interrupt_waits = true;
 	svmw.b->rflags = RFLAGS_RESERVED;
 	look_again();

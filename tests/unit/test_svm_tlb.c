@@ -175,6 +175,8 @@ static const struct bad_field {
 	BAD(ncr3, 8, "nCR3"),
 	BAD(v_intr, 0, "mask the host"),
 	BAD(v_intr, SVM_V_INTR_MASKING | SVM_V_IRQ, "instead of an injected"),
+	BAD(v_intr, SVM_V_INTR_MASKING, "the machine's GIF"),
+	BAD(v_intr, SVM_V_INTR_MASKING | SVM_V_GIF_ENABLE, "the machine's GIF"),
 	BAD(tlb_control, 2, "TLB_CONTROL"),
 	BAD(clean, 1u << 31, "clean bits"),
 	BAD(event_inj, SVM_EVENT_VALID | 1 << 8 | 0x20, "reserved type"),

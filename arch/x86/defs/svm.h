@@ -21,6 +21,7 @@
 #define CPUID_SVM_EDX_CLEAN_BITS (1u << 5)
 #define CPUID_SVM_EDX_FLUSH_ASID (1u << 6)
 #define CPUID_SVM_EDX_DECODE     (1u << 7)
+#define CPUID_SVM_EDX_VGIF       (1u << 16)
 
 /* Permission maps: one bit a port and a little more; two bits an MSR */
 #define SVM_IOPM_FRAMES  3u
@@ -82,10 +83,12 @@ enum svm_intercept_word {
 /* vmcb.v_intr */
 #define SVM_V_TPR          15ull
 #define SVM_V_IRQ          (1ull << 8)
+#define SVM_V_GIF          (1ull << 9)
 #define SVM_V_INTR_PRIO    (15ull << 16)
 #define SVM_V_IGN_TPR      (1ull << 20)
 #define SVM_V_VECTOR_SHIFT 32
 #define SVM_V_INTR_MASKING (1ull << 24)
+#define SVM_V_GIF_ENABLE   (1ull << 25)
 
 #define SVM_INT_SHADOW (1ull << 0)
 #define SVM_NP_ENABLE  (1ull << 0)

@@ -78,6 +78,13 @@ int svm_cpu_check(struct virt_caps *caps, const char **reason)
 	c.flush = r.edx & CPUID_SVM_EDX_FLUSH_ASID ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL;
 	c.needs = SVM_NEED_DECODE | (r.edx & CPUID_SVM_EDX_NRIPS ? 0 : SVM_NEED_LENGTH);
 	c.injects_twice = runs_in_tcg();
+	/*
+	 * The guest has a GIF of its own where it can, always set: the machine's, which holds back
+	 * NMIs between two guests, is then out of its reach, whatever becomes of an intercept (APM
+	 * vol. 2, "Virtual GIF").
+	 */
+	c.v_intr = SVM_V_INTR_MASKING |
+		   (r.edx & CPUID_SVM_EDX_VGIF ? SVM_V_GIF_ENABLE | SVM_V_GIF : 0);
 	r = cpuid(CPUID_LEAF_EXT_FEAT, 0);
 	*caps = (struct virt_caps){
 		.page_1g = r.edx & CPUID_EXT1_EDX_PAGE1GB,

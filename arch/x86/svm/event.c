@@ -242,7 +242,7 @@ bool svm_step_end(struct vcpu *v)
 static void update_v_intr(bool wanted, const struct vcpu *v, struct svm_vcpu *x)
 {
 	const uint64_t request = SVM_V_IRQ | SVM_V_INTR_PRIO | SVM_V_IGN_TPR;
-	uint64_t v_intr = SVM_V_INTR_MASKING | v->tpr_class;
+	uint64_t v_intr = x->v_intr | v->tpr_class;
 	struct vmcb *b = x->vmcb;
 
 	if (x->virtual_taken)

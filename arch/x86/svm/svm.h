@@ -13,6 +13,7 @@ struct svm_vcpu {
 	hpa_t vmcb_pa;
 	hpa_t host_area; /* where this CPU's FS, GS, TR, ... are kept while the guest has them */
 	bool cr4_mce;    /* the guest's own CR4.MCE; the real one is always set */
+	uint64_t v_intr; /* what the VMCB's always has */
 	/*
 	 * AMD-V does not know that NMIs are blocked until IRET. IRET is intercepted meanwhile; it
 	 * has not been executed then, so they stay blocked until RIP has moved on.
@@ -42,6 +43,7 @@ struct svm_config {
 	uint32_t clean;    /* SVM_CLEAN_*: what vmcb.clean says when nothing has changed */
 	uint32_t flush;    /* SVM_TLB_*: the least that drops one guest's translations */
 	uint32_t needs;    /* SVM_NEED_*: all but what the CPU does itself */
+	uint64_t v_intr;   /* SVM_V_*: what every guest has */
 	/*
 	 * QEMU without KVM forgets that it has injected an interrupt: if it is called away before
 	 * the guest's next exit, it delivers it once more. Virtual interrupts come once.

@@ -269,7 +269,7 @@ static void set_controls(const struct vcpu *v, struct vmcb *b)
 	 * there are fewer ASIDs than guests, two of them may have the same.
 	 */
 	b->asid = 1 + (v->vpid - 1) % (svm_config.asids - 1);
-	b->v_intr = SVM_V_INTR_MASKING;
+	b->v_intr = svm_config.v_intr;
 	b->np_control = SVM_NP_ENABLE;
 	b->ncr3 = v->stage2_root;
 	b->g_pat = PAT_RESET_VALUE;
@@ -285,6 +285,7 @@ int svm_vcpu_init(struct vcpu *v)
 		return E_NOMEM;
 	x->vmcb = b;
 	x->injects_twice = svm_config.injects_twice;
+	x->v_intr = svm_config.v_intr;
 	x->vmcb_pa = virt_to_phys(b);
 	v->vendor = x;
 	v->launched = false;
