@@ -10,9 +10,11 @@
 #define PTE_PW  3u
 #define PTE_PS  0x80u
 #define CR0_TS  0x8u
+#define CR0_WP  0x10000u
 #define CR0_PG  0x80000000u
 #define CR4_PSE 0x10u
 #define CR4_PAE 0x20u
+#define CR4_PGE 0x80u
 
 /* Selectors of the GDT in main.c. */
 #define SEL_CODE      0x08

@@ -16,7 +16,8 @@
 
 /*
  * PDPTE bits that must be 0: 2:1, 8:5 and above the physical address (SDM vol. 3, "PDPTE
- * Registers").
+ * Registers"). Where the CPU reads the entries itself, it looks at them then, and may have set bits
+ * that the manual calls reserved (APM vol. 2, "PAE Paging"; QEMU sets A).
  */
 static bool pdpte_valid(const struct vm_cpu *c, uint64_t entry)
 {
@@ -27,6 +28,8 @@ static bool load_pdptes_of(struct vm_cpu *c, uint64_t cr3)
 {
 	uint64_t pdpte[4];
 
+	if (!c->vcpu.ops->pdpte_set)
+		return true;
 	if (guest_mem_read(&c->vm->mem, cr3 & 0xffffffe0u, pdpte, sizeof(pdpte)) != OK)
 		return false;
 	for (unsigned i = 0; i < 4; i++) {

@@ -84,6 +84,24 @@ static void take_vectors(struct vm_cpu *c)
 	}
 }
 
+/*
+ * A CPU takes an NMI between two instructions, and holds back one more while NMIs are blocked. So
+ * of those that came since the last exit, the first would be in its handler by now: two count, one
+ * if NMIs are blocked.
+ *
+ * Who waits for a SIPI takes none: it could not handle it where that starts it.
+ */
+static void take_nmis(struct vm_cpu *c)
+{
+	uint32_t more = __atomic_exchange_n(&c->nmis_posted, 0, __ATOMIC_ACQUIRE);
+	bool blocked = c->vcpu.ops->interruptibility(&c->vcpu) & VCPU_BLOCKED_NMI;
+
+	if (c->waits_for_sipi)
+		return;
+	more = MIN(more, 2u) + c->nmi_pending;
+	c->nmi_pending = (uint8_t)MIN(more, blocked ? 1u : 2u);
+}
+
 /* Take over what other CPUs posted. */
 static void take_posts(struct vm_cpu *c)
 {
@@ -91,9 +109,8 @@ static void take_posts(struct vm_cpu *c)
 
 	if (LIKELY(!posts))
 		return;
-	/* Who waits for a SIPI takes nothing else: it could not handle it where that starts it. */
 	if (posts & POST_NMI)
-		c->nmi_pending = !c->waits_for_sipi;
+		take_nmis(c);
 	/* Another vCPU may have fetched it meanwhile. */
 	if (posts & POST_EXTINT)
 		c->extint_pending = pc_pic_pending(c->vm);
@@ -213,7 +230,7 @@ static void set_aside(struct vm_cpu *c)
 		return;
 	event->valid = false;
 	if (event->type == EVENT_NMI) {
-		c->nmi_pending = true;
+		c->nmi_pending = (uint8_t)MIN(c->nmi_pending + 1u, 2u);
 	} else if (event->type == EVENT_INTERRUPT) {
 		c->interrupt_again = true;
 		c->vector_again = event->vector;
@@ -233,7 +250,7 @@ static void choose_event(struct vm_cpu *c)
 		v->event = v->reinject;
 		v->reinject.valid = false;
 	} else if (c->nmi_pending && !(blocked & VCPU_BLOCKED_NMI)) {
-		c->nmi_pending = false;
+		c->nmi_pending--;
 		v->event = (struct vcpu_event){true, false, EVENT_NMI, EXC_NMI, 0, 0};
 	} else if (interrupt && !(blocked & VCPU_BLOCKED_INTERRUPTS)) {
 		choose_interrupt(c);
@@ -323,6 +340,7 @@ void vm_cpu_post(struct vm_cpu *c, uint32_t posts)
 
 void vm_cpu_nmi(struct vm_cpu *c)
 {
+	__atomic_add_fetch(&c->nmis_posted, 1, __ATOMIC_RELAXED);
 	vm_cpu_post(c, POST_NMI);
 }
 

@@ -210,6 +210,8 @@ int load_multiboot(struct load_ctx *ctx)
 	if (!err)
 		err = load_initrd(ctx, &image, GIB(4));
 	if (!err)
+		err = load_bios(ctx);
+	if (!err)
 		err = load_image_copy(ctx, &image);
 	if (!err)
 		err = info_write(ctx);

@@ -83,4 +83,7 @@ int load_linux(struct load_ctx *ctx) MUST_CHECK;
 int load_multiboot(struct load_ctx *ctx) MUST_CHECK;
 int load_elf(struct load_ctx *ctx) MUST_CHECK;
 
+/* What a PC's BIOS leaves in memory for the kernel that it starts. */
+int load_bios(const struct load_ctx *ctx) MUST_CHECK;
+
 #endif

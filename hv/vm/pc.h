@@ -13,6 +13,8 @@ unsigned pc_frames(void);
 int pc_create(struct vm *vm, void *storage, const struct vm_params *params) MUST_CHECK;
 /* Stop all timers; on the CPU of vCPU 0. */
 void pc_stop(struct vm *vm);
+/* pc_bios.c: the devices as a BIOS leaves them, before the first vCPU runs. */
+void pc_bios_leave(struct vm *vm);
 
 /* The PIC: is an interrupt waiting, and the INTA cycle; -1: nothing waits any more. */
 bool pc_pic_pending(const struct vm *vm);

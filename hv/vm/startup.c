@@ -106,7 +106,8 @@ void vm_cpu_reset(struct vm_cpu *c)
 	reset_registers(c, v->ops->reg_read(v, REG_CR0) & (CR0_CD | CR0_NW));
 	vm_fetch_forget(c); /* CR4.LA57 is gone */
 	v->event.valid = v->reinject.valid = false;
-	c->nmi_pending = c->extint_pending = c->interrupt_again = c->halted = false;
+	c->extint_pending = c->interrupt_again = c->halted = false;
+	c->nmi_pending = 0;
 	lapic_reset_init(&c->lapic);
 	c->lapic_used = true;
 	vm_lapic_changed(c);

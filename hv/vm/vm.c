@@ -218,6 +218,8 @@ static int load_image(struct vm *vm, const struct vm_params *p, char *error)
 		fmt_string(error, VM_TEXT_MAX, "%s", result.error);
 	vm->entry = result.entry;
 	vm->bytes_copied = result.bytes_copied;
+	if (status == OK && result.kind == LOAD_MULTIBOOT)
+		pc_bios_leave(vm);
 	return status;
 }
 

@@ -146,8 +146,10 @@ struct vm_cpu {
 	struct vm_intercepted intercepted;
 	uint32_t posts;             /* atomic, POST_* */
 	uint64_t post_vector[2][4]; /* atomic: edge, then level interrupts posted by other CPUs */
-	bool halted, waits_for_sipi, nmi_pending;
-	bool lapic_away; /* counted in vm.lapics_away */
+	uint32_t nmis_posted;       /* atomic: NMIs that POST_NMI stands for */
+	bool halted, waits_for_sipi;
+	uint8_t nmi_pending; /* how many: 2 at most */
+	bool lapic_away;     /* counted in vm.lapics_away */
 	/*
 	 * If the CPU delivers interrupts: the guest may have run since the model read its page; and
 	 * the model may have changed it since the CPU was told.

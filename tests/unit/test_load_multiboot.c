@@ -188,6 +188,33 @@ static void damaged_elf32(void **state)
 	assert_int_equal(fx_damage_check(f, fx_mb_elf32, list, ARRAY_SIZE(list)), 0);
 }
 
+static gpa_t vector(struct load_fixture *f, unsigned number)
+{
+	return fx_get(f, number * 4 + 2, 2) * 16 + fx_get(f, number * 4, 2);
+}
+
+/* Real-mode vectors as after a BIOS: all of them return, those of the PICs end their interrupt. */
+static void bios(void **state)
+{
+	static const uint8_t irq_9[] = {0x50, 0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0x58, 0xcf};
+	struct load_fixture *f = *state;
+
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	for (unsigned i = 0; i < 256; i++)
+		assert_true(vector(f, i) > 0xf0000 && vector(f, i) < 0xffff0);
+	assert_int_equal(fx_get(f, vector(f, 0x10) + 7, 2), 0x86b4); /* mov ah, 86h */
+	assert_int_equal(vector(f, 0xff), vector(f, 0x10));
+	assert_int_equal(fx_get(f, vector(f, 0x02), 1), 0xcf);
+	assert_int_equal(fx_get(f, vector(f, 0x1c), 1), 0xcf);
+	assert_memory_equal(fx_at(f, vector(f, 0x71)), irq_9, sizeof(irq_9));
+	assert_int_equal(vector(f, 0x77), vector(f, 0x70));
+	assert_int_equal(vector(f, 0x78), vector(f, 0x10));
+	assert_int_equal(vector(f, 0x0f), vector(f, 0x09));
+	assert_int_not_equal(vector(f, 0x08), vector(f, 0x09));
+	assert_int_equal(fx_get(f, vector(f, 0x08) + 9, 2), 0x46c);
+	assert_int_equal(fx_get(f, 0xffff0, 4), 0x64e6feb0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(flags_that_must_be_known, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_address_fields, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_elf32, setup, teardown),
+		cmocka_unit_test_setup_teardown(bios, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

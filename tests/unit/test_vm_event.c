@@ -126,6 +126,32 @@ static void priorities(void **state)
 	assert_false(choose()->valid);
 }
 
+/*
+ * Two that come close together are two: the first would be in its handler. A third is lost, and so
+ * is the second where NMIs are blocked.
+ */
+static void nmis_that_come_together(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		vm_cpu_nmi(c);
+	for (unsigned i = 0; i < 2; i++) {
+		choose();
+		chosen(EVENT_NMI, EXC_NMI);
+	}
+	assert_false(choose()->valid);
+	vm_world_flags(0, INTERRUPTIBILITY_NMI);
+	vm_cpu_nmi(c);
+	vm_cpu_nmi(c);
+	assert_false(choose()->valid);
+	vm_cpu_nmi(c);
+	assert_false(choose()->valid);
+	vm_world_flags(0, 0);
+	choose();
+	chosen(EVENT_NMI, EXC_NMI);
+	assert_false(choose()->valid);
+}
+
 static void what_was_cut_short_comes_first(void **state)
 {
 	(void)state;
@@ -726,6 +752,7 @@ int main(void)
 		TEST(nothing_to_deliver),
 		TEST(cr8_is_told),
 		TEST(priorities),
+		TEST(nmis_that_come_together),
 		TEST(what_was_cut_short_comes_first),
 		TEST(tpr_holds_back),
 		TEST(interrupt_window),

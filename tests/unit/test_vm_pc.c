@@ -9,7 +9,7 @@
 #include "arch/x86/defs/cr.h"
 #include "drivers/virt/ioapic.h"
 #include "drivers/virt/vga.h"
-#include "hv/vm/pc.h"
+#include "hv/vm/pc_priv.h"
 #include "tests/fakes/vm_world.h"
 
 FAKE_FAIL_IN_CMOCKA()
@@ -240,6 +240,25 @@ static void screen(void **state)
 }
 
 /* A port that a device has is refused with a reason, not tried again for ever. */
+/*
+ * After a BIOS: the tick comes through the first PIC at vector 8, and the other inputs are masked.
+ * After reset nothing comes.
+ */
+static void as_a_bios_leaves_it(void **state)
+{
+	(void)state;
+	assert_int_equal(vm->pc->model[MODEL_PIT].armed, NS_NEVER);
+	pc_bios_leave(vm);
+	assert_int_equal(in(0x21, 1), 0xfa);
+	assert_int_equal(in(0xa1, 1), 0xff);
+	assert_int_not_equal(vm->pc->model[MODEL_PIT].armed, NS_NEVER);
+	assert_false(pc_pic_pending(vm));
+	fake_this->tsc += tsc_from_ns(60000000);
+	pc_model_fire(&vm->pc->model[MODEL_PIT].timer, 0);
+	assert_true(pc_pic_pending(vm));
+	assert_int_equal(pc_pic_ack(vm), 8);
+}
+
 static void exit_port_of_a_device(void **state)
 {
 	(void)state;
@@ -265,6 +284,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(hpet_replaces_pit, setup, teardown),
 		cmocka_unit_test_setup_teardown(power_button, setup, teardown),
 		cmocka_unit_test_setup_teardown(screen, setup, teardown),
+		cmocka_unit_test_setup_teardown(as_a_bios_leaves_it, setup, teardown),
 		cmocka_unit_test_teardown(exit_port_of_a_device, teardown),
 	};
 

@@ -236,7 +236,8 @@ static void make_busy(void)
 	write_dr6(DR6_RESET | 1);
 	v->event = (struct vcpu_event){.valid = true, .type = EVENT_EXCEPTION, .vector = EXC_UD};
 	v->reinject = (struct vcpu_event){.valid = true, .type = EVENT_INTERRUPT, .vector = 0x41};
-	ap->nmi_pending = ap->extint_pending = ap->interrupt_again = ap->halted = true;
+	ap->extint_pending = ap->interrupt_again = ap->halted = true;
+	ap->nmi_pending = 2;
 	lapic_mmio_write(&ap->lapic, LAPIC_TPR, 4, 0x30, 0);
 	lapic_mmio_write(&ap->lapic, LAPIC_LVT_TIMER, 4, LAPIC_TIMER_PERIODIC | 0x60, 0);
 	lapic_mmio_write(&ap->lapic, LAPIC_TIMER_ICT, 4, 1000000, 0);

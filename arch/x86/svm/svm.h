@@ -80,7 +80,6 @@ uint64_t svm_code_root(struct vcpu *v);
 void svm_segment_get(struct vcpu *v, enum segment_index index, struct segment *s);
 uint64_t svm_reg_read(struct vcpu *v, enum vcpu_reg reg);
 void svm_reg_write(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
-void svm_pdpte_set(struct vcpu *v, const uint64_t pdpte[4]);
 void svm_tsc_offset_set(struct vcpu *v, uint64_t offset);
 void svm_flush(struct vcpu *v);
 

@@ -329,13 +329,6 @@ void svm_tsc_offset_set(struct vcpu *v, uint64_t offset)
 	changed(vmcb_of(v), SVM_CLEAN_I);
 }
 
-/* The CPU reads them from the guest's memory itself when it needs them (APM vol. 2, "PAE Mode"). */
-void svm_pdpte_set(struct vcpu *v, const uint64_t pdpte[4])
-{
-	(void)v;
-	(void)pdpte;
-}
-
 const struct virt_ops svm_ops = {
 	.name = "AMD-V",
 	.stage2_format = &pt_format_npt,
@@ -359,7 +352,6 @@ const struct virt_ops svm_ops = {
 	.debug_trap = svm_debug_trap,
 	.reg_read = svm_reg_read,
 	.reg_write = svm_reg_write,
-	.pdpte_set = svm_pdpte_set,
 	.tsc_offset_set = svm_tsc_offset_set,
 	.instruction_done = svm_instruction_done,
 	.interruptibility = svm_interruptibility,

@@ -355,6 +355,7 @@ struct virt_ops {
 	void (*table_set)(struct vcpu *v, bool idt, const struct descriptor_table *table);
 	uint64_t (*reg_read)(struct vcpu *v, enum vcpu_reg reg);
 	void (*reg_write)(struct vcpu *v, enum vcpu_reg reg, uint64_t value);
+	/* NULL: the CPU reads them from the guest's memory itself, each when it needs it. */
 	void (*pdpte_set)(struct vcpu *v, const uint64_t pdpte[4]);
 	void (*tsc_offset_set)(struct vcpu *v, uint64_t offset);
 	/*
