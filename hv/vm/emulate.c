@@ -112,13 +112,13 @@ static enum emul_result physical_span(
 	return result;
 }
 
-static unsigned walk_kind(const struct emulation *em, unsigned access)
+static unsigned walk_kind(const struct emul_ctx *ctx, unsigned access)
 {
 	unsigned kind = access & EMUL_ACCESS_WRITE ? WALK_WRITE : 0;
 
 	if (access & EMUL_ACCESS_SYSTEM)
 		return kind | WALK_IMPLICIT;
-	return kind | (em->cpl == 3 ? WALK_USER : 0);
+	return kind | (ctx->cpl == 3 ? WALK_USER : 0);
 }
 
 /* A linear access of at most EMUL_ACCESS_MAX bytes, which may lie in two pages. */
@@ -132,7 +132,7 @@ static enum emul_result span_translate(
 	struct emul_ctx *ctx, gva_t gva, unsigned size, unsigned access, struct span *span)
 {
 	struct emulation *em = ctx->opaque;
-	unsigned kind = walk_kind(em, access);
+	unsigned kind = walk_kind(ctx, access);
 	enum emul_result result = linear_translate(em, ctx, gva, kind, &span->gpa[0]);
 
 	span->first = (unsigned)MIN((uint64_t)size, PAGE_SIZE - (gva & (PAGE_SIZE - 1)));

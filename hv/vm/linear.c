@@ -51,7 +51,9 @@ static uint32_t guest_pkru(void)
 	return pkru;
 }
 
-static int walk(struct emulation *em, gva_t gva, unsigned access, struct walk_out *out)
+/* rflags: what the access is made with, which a task switch has changed. */
+static int walk(
+	struct emulation *em, uint64_t rflags, gva_t gva, unsigned access, struct walk_out *out)
 {
 	const struct vcpu_mode *m = &em->mode;
 	bool data = !(access & WALK_FETCH);
@@ -60,7 +62,7 @@ static int walk(struct emulation *em, gva_t gva, unsigned access, struct walk_ou
 		.cr3 = m->cr3,
 		.cr4 = m->cr4,
 		.efer = m->efer,
-		.rflags = m->rflags,
+		.rflags = rflags,
 		.phys_bits = (uint8_t)em->c->cpuid.phys_bits,
 		.gib_pages = em->c->cpuid.extended[1].edx & CPUID_EXT1_EDX_PAGE1GB,
 		.pkru = data && (m->cr4 & CR4_PKE) ? guest_pkru() : 0,
@@ -140,7 +142,7 @@ static int translate_fetch(struct emulation *em, gva_t gva, unsigned kind, struc
 		out->gpa = align_down(f->walk.gpa, PAGE_SIZE) | (gva & (PAGE_SIZE - 1));
 		return OK;
 	}
-	status = walk(em, gva, kind, out);
+	status = walk(em, m->rflags, gva, kind, out);
 	f->walk.depth = 0;
 	if (status == OK && (m->efer & EFER_LMA)) { /* its entries have 8 bytes */
 		*f = (struct vm_fetch){gva, m->cr0, m->cr3, m->cr4, m->efer, kind, {0}, {{0}}, {0}};
@@ -168,7 +170,7 @@ enum emul_result linear_translate(
 	if (access & WALK_FETCH)
 		status = translate_fetch(em, gva, access, &out);
 	else
-		status = walk(em, gva, access, &out);
+		status = walk(em, ctx->rflags, gva, access, &out);
 	if (status == OK) {
 		*gpa = out.gpa;
 		return EMUL_DONE;

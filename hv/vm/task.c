@@ -83,9 +83,11 @@ enum exit_action vm_task_switch(struct vm_cpu *c, const struct vm_exit *e)
 		put_registers(c, &ctx, task.cause != EMUL_TASK_GATE);
 		put_nmi_blocking(v, &task);
 	}
+	/* What came through a gate is delivered; an exception may still become #DF. */
+	if (r == EMUL_DONE || (task.committed && v->reinject.type != EVENT_EXCEPTION))
+		v->reinject.valid = false;
 	switch (r) {
 	case EMUL_DONE:
-		v->reinject.valid = false; /* what came through a gate is delivered */
 		if (task.trap)
 			v->ops->debug_trap(v, DR6_BT);
 		break;

@@ -520,6 +520,41 @@ static void single_step(void **state)
 	assert_false(svmw.v.event.valid);
 }
 
+static void sees_trap(struct vcpu *v)
+{
+	(void)v;
+	assert_true(fake_svm.injected.valid);
+	assert_int_equal(fake_svm.injected.vector, EXC_DB);
+	assert_int_equal(fake_svm.injected.type, EVENT_EXCEPTION);
+	assert_false(fake_svm.injected.has_error);
+	assert_int_equal(svmw.b->dr6, DR6_RESET | DR6_BT | 1);
+	assert_int_equal(svmw.b->dr7, DR7_RESET | 3);
+	exits_cpuid(v);
+}
+
+/* #DB that no instruction has raised: DR6 and DR7 as its delivery would leave them. */
+static void debug_trap(void **state)
+{
+	struct vcpu *v = &svmw.v;
+
+	(void)state;
+	svmw.b->dr6 = DR6_RESET | 1;
+	svm_reg_write(v, REG_DR7, DR7_RESET | DR7_GD | 3);
+	svmw_run(exits_cpuid, ACT_LEAVE); /* the CPU knows them */
+	v->attention = 0;
+	v->event = (struct vcpu_event){true, true, EVENT_EXCEPTION, EXC_GP, 0, 0x18};
+	svm_ops.debug_trap(v, DR6_BT); /* the exception comes first, and is all there is */
+	assert_int_equal(v->event.vector, EXC_GP);
+	assert_int_equal(v->attention, 0);
+	assert_int_equal(svmw.b->dr6, DR6_RESET | 1);
+	assert_int_equal(svmw.b->dr7, DR7_RESET | DR7_GD | 3);
+	v->event.valid = false;
+	svm_ops.debug_trap(v, DR6_BT);
+	assert_true(v->attention & VCPU_EVENT);
+	assert_false(svmw.b->clean & SVM_CLEAN_DRX);
+	assert_int_equal(svmw_run(sees_trap, ACT_LEAVE)->reason, EXIT_CPUID);
+}
+
 static void rip_wraps_outside_64bit_code(void **state)
 {
 	(void)state;
@@ -757,6 +792,7 @@ int main(void)
 		TEST(step_over),
 		TEST(step_over_clears_the_shadow),
 		TEST(single_step),
+		TEST(debug_trap),
 		TEST(rip_wraps_outside_64bit_code),
 		TEST(every_register),
 		TEST(cr4_mce),

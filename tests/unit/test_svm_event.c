@@ -342,6 +342,49 @@ static void blocked_until_iret(void **state)
 	deliver_nmi();
 }
 
+/* An NMI was delivered without the CPU, or its IRET done: what was known of an IRET is over. */
+static void nmi_block(void **state)
+{
+	(void)state;
+	svm_ops.nmi_block(&svmw.v, true);
+	assert_true(nmis_blocked());
+	scripted();
+	go(exits_cpuid);
+	assert_true(irets_exit());
+	assert_int_equal(go(irets), EXIT_NMI_WINDOW); /* seen, not executed */
+	svm_ops.nmi_block(&svmw.v, true);
+	svmw.b->rip++;
+	assert_true(nmis_blocked());
+	look_again();
+	assert_int_equal(go(irets), EXIT_NMI_WINDOW);
+	svm_ops.nmi_block(&svmw.v, false);
+	assert_false(nmis_blocked());
+	/* And the next one is blocked until its own IRET. */
+	deliver_nmi();
+	svmw.b->rip++;
+	assert_true(nmis_blocked());
+	svm_ops.nmi_block(&svmw.v, false);
+	look_again();
+	go(exits_cpuid);
+	assert_false(nmis_blocked());
+	assert_false(irets_exit());
+}
+
+/* AMD-V switches tasks by itself: no intercept, whatever else is waited for. */
+static void tasks_are_the_guests(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		scripted();
+		nmi_waits = i & 1;
+		interrupt_waits = i & 2;
+		svmw.b->rflags = RFLAGS_RESERVED;
+		svm_ops.nmi_block(&svmw.v, true);
+		go(exits_cpuid);
+		assert_false(svmw.b->intercept[SVM_INTERCEPT_3] & SVM_3_TASK_SWITCH);
+	}
+}
+
 /* A second NMI waits for the first one's IRET, and comes before the next instruction. */
 static void step_over_iret(void **state)
 {
@@ -812,6 +855,8 @@ int main(void)
 		TEST(cut_short_by),
 		TEST(nmi_delivered_twice_over),
 		TEST(blocked_until_iret),
+		TEST(nmi_block),
+		TEST(tasks_are_the_guests),
 		TEST(step_over_iret),
 		TEST(step_over_iret_into_tf),
 		TEST(exception_during_the_step),

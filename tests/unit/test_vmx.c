@@ -344,6 +344,79 @@ static void nmi_unblocking(void **state)
 	assert_int_equal(fake_vmcs_get(VMCS_GUEST_INTERRUPTIBILITY), 0);
 }
 
+static void switches_task(struct vcpu *v)
+{
+	(void)v;
+	fake_exit_insn(VMX_EXIT_TASK_SWITCH, qualification, 7);
+	if (vectoring_info)
+		fake_vectoring(vectoring_info, vectoring_error, vectoring_len);
+}
+
+/* The event that goes through a task gate is kept: it is what the new task gets. */
+static void decode_task_switch(void **state)
+{
+	static const struct {
+		uint32_t qualification, vectoring, error;
+		uint16_t selector;
+		uint8_t source, length;
+	} rows[] = {
+		{0x00000028, 0, 0, 0x28, TASK_CALL, 7},
+		{0x4000fff0, 0, 0, 0xfff0, TASK_IRET, 7},
+		{0x80000033, 0, 0, 0x33, TASK_JMP, 7},
+		{0xc0000040, INFO(EVENT_INTERRUPT, 0xec), 0, 0x40, TASK_GATE, 0},
+		{0xc0000040, INFO(EVENT_NMI, EXC_NMI), 0, 0x40, TASK_GATE, 0},
+		{0xc0000040, INFO(EVENT_EXCEPTION, EXC_TS) | INTR_INFO_ERROR_VALID, 0x1234, 0x40,
+			TASK_GATE, 0},
+		{0xc0000040, INFO(EVENT_SOFT_INTERRUPT, 0x80), 0, 0x40, TASK_GATE, 2},
+		{0xc0000040, INFO(EVENT_SOFT_EXCEPTION, EXC_BP), 0, 0x40, TASK_GATE, 1},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct vcpu_event *event = &world.v.reinject;
+		const struct vm_exit *e;
+
+		qualification = rows[i].qualification;
+		vectoring_info = rows[i].vectoring;
+		vectoring_error = rows[i].error;
+		vectoring_len = rows[i].length;
+		world.v.reinject.valid = false;
+		e = world_run(switches_task, ACT_LEAVE);
+		assert_int_equal(e->reason, EXIT_TASK_SWITCH);
+		assert_int_equal(e->task.selector, rows[i].selector);
+		assert_int_equal(e->info, rows[i].selector);
+		assert_int_equal(e->task.source, rows[i].source);
+		if (rows[i].length) /* of others it means nothing */
+			assert_int_equal(e->insn_len, rows[i].length);
+		assert_int_equal(event->valid, rows[i].vectoring != 0);
+		if (!event->valid)
+			continue;
+		assert_int_equal(event->vector, rows[i].vectoring & 0xff);
+		assert_int_equal(event->type, rows[i].vectoring >> 8 & 7);
+		assert_int_equal(event->has_error, !!(rows[i].vectoring & INTR_INFO_ERROR_VALID));
+		assert_int_equal(event->error, rows[i].error);
+	}
+}
+
+static void nmi_block(void **state)
+{
+	static const uint64_t others[] = {0, INTERRUPTIBILITY_STI, INTERRUPTIBILITY_MOV_SS};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+		fake_vmcs_set(VMCS_GUEST_INTERRUPTIBILITY, others[i]);
+		for (unsigned again = 0; again < 2; again++) {
+			vmx_ops.nmi_block(&world.v, true);
+			assert_int_equal(fake_vmcs_get(VMCS_GUEST_INTERRUPTIBILITY),
+				others[i] | INTERRUPTIBILITY_NMI);
+		}
+		for (unsigned again = 0; again < 2; again++) {
+			vmx_ops.nmi_block(&world.v, false);
+			assert_int_equal(fake_vmcs_get(VMCS_GUEST_INTERRUPTIBILITY), others[i]);
+		}
+	}
+}
+
 /* ---- Injection ---- */
 
 static struct vcpu_event to_inject;
@@ -474,6 +547,33 @@ static void single_step(void **state)
 	fake_vmcs_set(VMCS_GUEST_RFLAGS, RFLAGS_RESERVED);
 	world_run(exits_cpuid, ACT_NEXT);
 	assert_int_equal(fake_vmcs_get(VMCS_GUEST_PENDING_DEBUG), 0);
+}
+
+/* #DB that no instruction has raised: DR6 and DR7 as its delivery would leave them. */
+static void debug_trap(void **state)
+{
+	struct vcpu *v = &world.v;
+
+	(void)state;
+	fake_this->dr[6] = DR6_RESET | 1;
+	fake_vmcs_set(VMCS_GUEST_DR7, DR7_RESET | DR7_GD | 3);
+	v->attention = 0;
+	v->event = (struct vcpu_event){true, true, EVENT_EXCEPTION, EXC_GP, 0, 0x18};
+	vmx_ops.debug_trap(v, DR6_BT); /* the exception comes first, and is all there is */
+	assert_int_equal(v->event.vector, EXC_GP);
+	assert_int_equal(v->attention, 0);
+	assert_int_equal(fake_this->dr[6], DR6_RESET | 1);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_DR7), DR7_RESET | DR7_GD | 3);
+	v->event.valid = false;
+	vmx_ops.debug_trap(v, DR6_BT);
+	assert_true(v->event.valid);
+	assert_true(v->attention & VCPU_EVENT);
+	assert_int_equal(fake_this->dr[6], DR6_RESET | DR6_BT | 1);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_DR7), DR7_RESET | 3);
+	world_run(sees_injection, ACT_LEAVE);
+	assert_int_equal(fake_vmx.injected.vector, EXC_DB);
+	assert_int_equal(fake_vmx.injected.type, EVENT_EXCEPTION);
+	assert_false(fake_vmx.injected.has_error);
 }
 
 static void steps_over_sti(struct vcpu *v)
@@ -753,12 +853,15 @@ int main(void)
 		TEST(host_events),
 		TEST(reinjection),
 		TEST(nmi_unblocking),
+		TEST(decode_task_switch),
+		TEST(nmi_block),
 		TEST(injection),
 		TEST(an_aborted_entry_keeps_its_event),
 		TEST(no_error_code_in_real_mode),
 		TEST(step_over),
 		TEST(step_over_clears_the_shadow),
 		TEST(single_step),
+		TEST(debug_trap),
 		TEST(single_step_over_sti),
 		TEST(rip_wraps_outside_64bit_code),
 		TEST(windows),

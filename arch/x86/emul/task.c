@@ -63,6 +63,12 @@ static enum emul_result as_task_fault(
 	return r;
 }
 
+/* The old task stays busy, and the new one goes back to it by IRET. */
+static bool nests(const struct emul_task *t)
+{
+	return t->cause == EMUL_TASK_CALL || t->cause == EMUL_TASK_GATE;
+}
+
 static gva_t tss_at(const struct tss *tss, unsigned offset)
 {
 	return (tss->s.seg.base + offset) & UINT32_MAX;
@@ -74,8 +80,7 @@ static gva_t tss_at(const struct tss *tss, unsigned offset)
  */
 static enum emul_result find_new(struct emul_ctx *ctx, const struct emul_task *t, struct tss *new)
 {
-	bool by_instruction = t->cause == EMUL_TASK_CALL || t->cause == EMUL_TASK_JMP;
-	uint8_t bad = by_instruction ? EXC_GP : EXC_TS;
+	uint8_t bad = t->cause == EMUL_TASK_IRET ? EXC_TS : EXC_GP;
 	uint32_t busy = t->cause == EMUL_TASK_IRET ? TYPE_BUSY : 0;
 	uint64_t raw[2];
 	bool valid;
@@ -120,6 +125,25 @@ static enum emul_result store(
 		ctx, tss_at(tss, offset), &value, size, EMUL_ACCESS_SYSTEM | EMUL_ACCESS_WRITE);
 }
 
+/* The old task's state and everything that is written before the commit can be. */
+static enum emul_result check_writes(struct emul_ctx *ctx, const struct emul_task *t,
+	const struct tss *old, const struct tss *new)
+{
+	enum emul_result r;
+
+	if (old->s.seg.limit < old->layout->bytes - 1u)
+		return refuse(ctx, t, EXC_TS, old->s.selector);
+	r = probe(ctx, old, old->layout->bytes);
+	if (r == EMUL_DONE)
+		r = probe(ctx, new, 2);
+	/* Written as they are, to see whether they may be. */
+	if (r == EMUL_DONE && !nests(t))
+		r = emul_descriptor_type(ctx, old->s.selector, 0, 0);
+	if (r == EMUL_DONE && t->cause != EMUL_TASK_IRET)
+		r = emul_descriptor_type(ctx, t->selector, 0, 0);
+	return r;
+}
+
 static enum emul_result save_old(struct emul_ctx *ctx, const struct tss *old, uint64_t flags)
 {
 	const struct layout *l = old->layout;
@@ -159,10 +183,9 @@ static uint16_t selector_in(const struct tss *tss, unsigned segment)
 static enum emul_result hand_over(
 	struct emul_ctx *ctx, const struct emul_task *t, const struct tss *old, struct tss *new)
 {
-	bool nests = t->cause == EMUL_TASK_CALL || t->cause == EMUL_TASK_GATE;
-	enum emul_result r = EMUL_DONE;
+	enum emul_result r;
 
-	if (!nests)
+	if (!nests(t))
 		r = emul_descriptor_type(ctx, old->s.selector, 0, TYPE_BUSY);
 	else
 		r = store(ctx, new, 0, old->s.selector, 2);
@@ -179,7 +202,7 @@ static void load_registers(struct emul_ctx *ctx, const struct emul_task *t, cons
 
 	ctx->rip = field(new, l->ip, l->width);
 	ctx->rflags = (field(new, l->flags, l->width) & defined) | RFLAGS_RESERVED;
-	if (t->cause == EMUL_TASK_CALL || t->cause == EMUL_TASK_GATE)
+	if (nests(t))
 		ctx->rflags |= RFLAGS_NT;
 	for (unsigned i = 0; i < 8; i++)
 		emul_reg_set(ctx, i, l->width, field(new, l->gpr + i * l->width, l->width));
@@ -281,7 +304,7 @@ static enum emul_result push_error(
 	} while (r == EMUL_AGAIN && tries++ < TRIES_MAX);
 	if (r == EMUL_DONE)
 		emul_stack_close(&stack);
-	return r;
+	return as_task_fault(ctx, t, r);
 }
 
 static enum emul_result load_new(
@@ -318,9 +341,7 @@ enum emul_result emul_task_switch(struct emul_ctx *ctx, struct emul_task *t)
 		return r;
 	ctx->env->system->get(ctx, EMUL_TR, &old.s);
 	old.layout = layout_of(&old.s.seg);
-	r = probe(ctx, &old, old.layout->bytes);
-	if (r == EMUL_DONE)
-		r = probe(ctx, &new, 2);
+	r = check_writes(ctx, t, &old, &new);
 	if (r == EMUL_DONE)
 		r = read_all(ctx, &new);
 	if (r == EMUL_DONE)

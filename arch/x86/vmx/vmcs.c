@@ -329,11 +329,16 @@ static void vmx_nmi_block(struct vcpu *v UNUSED, bool blocked)
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, others | (blocked ? INTERRUPTIBILITY_NMI : 0));
 }
 
-/* Injected, it tells its cause to nobody: DR6 is live, and DR7.GD goes with the delivery. */
+/*
+ * Injected, it tells its cause to nobody: DR6 is live, and DR7.GD goes with the delivery. It takes
+ * the place of a single step that is due too.
+ */
 static void vmx_debug_trap(struct vcpu *v, uint64_t dr6)
 {
 	if (v->event.valid)
 		return;
+	if (vmread(VMCS_GUEST_PENDING_DEBUG) & PENDING_DEBUG_BS)
+		dr6 |= DR6_BS;
 	write_dr6(read_dr6() | dr6);
 	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
 	v->event = (struct vcpu_event){.valid = true, .type = EVENT_EXCEPTION, .vector = EXC_DB};
