@@ -210,7 +210,7 @@ static void test_long(void)
 
 static void test_real(void)
 {
-	/* 10000h from the interrupt handler, 5A5Ah from the port, 20000h if the BIOS's tick came. */
+	/* 10000h from the interrupt handler, 5A5Ah from the port, 20000h by the BIOS's tick. */
 	mb_check(mb_real_mode() == 0x35a5a, "real mode");
 }
 

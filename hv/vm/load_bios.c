@@ -2,8 +2,8 @@
 /*
  * Multiboot 1 starts a kernel on a PC whose BIOS has run, so what a BIOS leaves in memory is there:
  * real-mode interrupt vectors with handlers behind them, and the entry that reboots. There are no
- * BIOS services: callers are told so, as a BIOS does for functions that it does not have. What the BIOS has done to the devices is
- * pc_bios.c's. Pure; no lock.
+ * BIOS services: callers are told so, as a BIOS does for functions that it does not have. What the
+ * BIOS has done to the devices is pc_bios.c's. Pure; no lock.
  */
 #include "hv/vm/load_priv.h"
 #include "hv/lib/string.h"
