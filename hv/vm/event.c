@@ -15,6 +15,18 @@
 #define CONTRIBUTORY                                                                               \
 	(1u << EXC_DE | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_CP)
 
+/* What is delivered with RFLAGS.RF set in its frame (SDM vol. 3, "Instruction-Breakpoint"). */
+#define FAULTS                                                                                     \
+	(CONTRIBUTORY | 1u << EXC_BR | 1u << EXC_UD | 1u << EXC_NM | 1u << EXC_PF | 1u << EXC_MF | \
+		1u << EXC_AC | 1u << EXC_XM)
+
+/* Injection pushes RFLAGS as it is. */
+static void set_rf(struct vcpu *v, uint8_t vector)
+{
+	if (vector < 32 && (FAULTS & (1u << vector)))
+		v->ops->reg_write(v, REG_RFLAGS, v->ops->reg_read(v, REG_RFLAGS) | RFLAGS_RF);
+}
+
 static bool is_contributory(uint8_t vector)
 {
 	return vector < 32 && (CONTRIBUTORY & (1u << vector));
@@ -52,6 +64,7 @@ void vm_inject_exception(struct vm_cpu *c, uint8_t vector, bool has_error, uint3
 	if (v->reinject.type >= EVENT_SOFT_INTERRUPT)
 		v->reinject.valid = false;
 	v->event = event;
+	set_rf(v, event.vector);
 	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
 }
 

@@ -126,6 +126,25 @@ static void priorities(void **state)
 	assert_false(choose()->valid);
 }
 
+/* The frame of a fault has RF, so that a breakpoint does not come twice; others' have not. */
+static void faults_have_rf(void **state)
+{
+	static const struct {
+		uint8_t vector;
+		bool rf;
+	} rows[] = {{EXC_GP, true}, {EXC_PF, true}, {EXC_UD, true}, {EXC_AC, true}, {EXC_NP, true},
+		{EXC_DB, false}, {EXC_DF, false}};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		vm_world_flags(RFLAGS_IF, 0);
+		vm_inject_exception(c, rows[i].vector, EXC_HAS_ERROR_MASK >> rows[i].vector & 1, 0);
+		assert_int_equal(!!(v->ops->reg_read(v, REG_RFLAGS) & RFLAGS_RF), rows[i].rf);
+		choose();
+		chosen(EVENT_EXCEPTION, rows[i].vector);
+	}
+}
+
 /*
  * Two that come close together are two: the first would be in its handler. A third is lost, and so
  * is the second where NMIs are blocked.
@@ -753,6 +772,7 @@ int main(void)
 		TEST(cr8_is_told),
 		TEST(priorities),
 		TEST(nmis_that_come_together),
+		TEST(faults_have_rf),
 		TEST(what_was_cut_short_comes_first),
 		TEST(tpr_holds_back),
 		TEST(interrupt_window),

@@ -446,7 +446,7 @@ static void mcg_status(void **state)
 	refuses(MSR_IA32_MCG_CTL, 1);
 }
 
-/* Banks that are empty: CTL takes all or nothing, the others can be cleared. */
+/* Banks that are empty: CTL takes all or nothing, STATUS can be cleared, the others hold. */
 static void mc_banks(void **state)
 {
 	(void)state;
@@ -459,10 +459,13 @@ static void mc_banks(void **state)
 		keeps(msr, ~BIT(10)); /* Linux, in bank 4 of a K8 */
 		keeps(msr, ~BIT(0));
 		refuses(msr, ~BIT(1));
-		for (uint32_t i = 1; i < 4; i++) {
-			keeps(msr + i, 0);
-			for (unsigned bit = 0; bit < 64; bit++)
-				refuses(msr + i, BIT(bit));
+		keeps(msr + 1, 0);
+		for (unsigned bit = 0; bit < 64; bit++)
+			refuses(msr + 1, BIT(bit));
+		for (uint32_t i = 2; i < 4; i++) {
+			assert_int_equal(value_of(msr + i), 0);
+			keeps(msr + i, UINT64_MAX);
+			keeps(msr + i, msr);
 		}
 	}
 	/* Each is a register of its own, and there are no more. */

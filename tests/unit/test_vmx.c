@@ -585,12 +585,23 @@ static void steps_over_sti(struct vcpu *v)
 	fake_vmcs_set(VMCS_GUEST_PENDING_DEBUG, 0);
 }
 
-/* The fake's entry checks are the test: without BS the CPU refuses the next entry. */
+/* The fake's entry checks are the test: in a shadow the CPU wants to see BS. */
 static void single_step_over_sti(void **state)
 {
 	(void)state;
 	world_run(steps_over_sti, ACT_RESUME);
-	assert_int_equal(fake_vmcs_get(VMCS_GUEST_PENDING_DEBUG), PENDING_DEBUG_BS);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_INTERRUPTIBILITY), 0);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_PENDING_DEBUG), 0);
+}
+
+/* RF lasts for one instruction, also where that exits. */
+static void resume_flag(void **state)
+{
+	(void)state;
+	fake_vmcs_set(VMCS_GUEST_RFLAGS, RFLAGS_RESERVED | RFLAGS_RF);
+	vmx_instruction_done(&world.v, 0x1002);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_RFLAGS), RFLAGS_RESERVED);
+	assert_int_equal(fake_vmcs_get(VMCS_GUEST_PENDING_DEBUG), 0);
 }
 
 static void rip_wraps_outside_64bit_code(void **state)
@@ -863,6 +874,7 @@ int main(void)
 		TEST(single_step),
 		TEST(debug_trap),
 		TEST(single_step_over_sti),
+		TEST(resume_flag),
 		TEST(rip_wraps_outside_64bit_code),
 		TEST(windows),
 		TEST(nmi_window_behind_sti),

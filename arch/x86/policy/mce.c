@@ -4,7 +4,7 @@
 
 /* The four registers of a bank: CTL, STATUS, ADDR, MISC. */
 #define BANK_REGISTERS 4u
-#define BANK_CTL       0u
+enum { BANK_CTL, BANK_STATUS };
 
 #define ALL        UINT64_MAX
 /*
@@ -15,10 +15,9 @@
 
 void mce_reset(struct mce *m)
 {
-	m->status = 0;
-	m->ctl = ALL;
+	*m = (struct mce){.ctl = ALL};
 	for (unsigned i = 0; i < MCE_BANKS; i++)
-		m->bank_ctl[i] = ALL;
+		m->bank[i][BANK_CTL] = ALL;
 }
 
 bool mce_read(const struct mce *m, uint32_t msr, uint64_t *value)
@@ -33,7 +32,7 @@ bool mce_read(const struct mce *m, uint32_t msr, uint64_t *value)
 	}
 	if (n >= MCE_BANKS * BANK_REGISTERS)
 		return false;
-	*value = n % BANK_REGISTERS == BANK_CTL ? m->bank_ctl[n / BANK_REGISTERS] : 0;
+	*value = m->bank[n / BANK_REGISTERS][n % BANK_REGISTERS];
 	return true;
 }
 
@@ -55,10 +54,11 @@ bool mce_write(struct mce *m, uint32_t msr, uint64_t value)
 	}
 	if (n >= MCE_BANKS * BANK_REGISTERS) /* MCG_CAP among others */
 		return false;
-	if (n % BANK_REGISTERS != BANK_CTL) /* what was reported can be cleared */
-		return value == 0;
-	if (value != 0 && (value | CTL_QUIRKS) != ALL)
+	/* What was reported can be cleared. ADDR and MISC belong to a report, and just hold. */
+	if (n % BANK_REGISTERS == BANK_STATUS && value != 0)
 		return false;
-	m->bank_ctl[n / BANK_REGISTERS] = value;
+	if (n % BANK_REGISTERS == BANK_CTL && value != 0 && (value | CTL_QUIRKS) != ALL)
+		return false;
+	m->bank[n / BANK_REGISTERS][n % BANK_REGISTERS] = value;
 	return true;
 }

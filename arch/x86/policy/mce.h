@@ -13,7 +13,7 @@
 
 struct mce {
 	uint64_t status, ctl;
-	uint64_t bank_ctl[MCE_BANKS];
+	uint64_t bank[MCE_BANKS][4]; /* CTL, STATUS, ADDR, MISC */
 };
 
 /* As after a reset: nothing is reported, everything is switched on. */

@@ -258,10 +258,12 @@ void svm_debug_trap(struct vcpu *v, uint64_t dr6)
 	__atomic_or_fetch(&v->attention, VCPU_EVENT, __ATOMIC_RELAXED);
 }
 
-/* RIP has moved on, and a single step of the guest's own is due. */
-static NOINLINE void step_due(struct vcpu *v)
+/* RF lasts for one instruction, TF asks for a #DB behind it. */
+static NOINLINE void end_flags(struct vcpu *v, struct vmcb *b)
 {
-	svm_debug_trap(v, DR6_BS);
+	b->rflags &= ~RFLAGS_RF;
+	if (b->rflags & RFLAGS_TF)
+		svm_debug_trap(v, DR6_BS);
 }
 
 static inline void instruction_done(struct vcpu *v, struct vmcb *b, uint64_t rip)
@@ -269,8 +271,8 @@ static inline void instruction_done(struct vcpu *v, struct vmcb *b, uint64_t rip
 	v->rip = rip;
 	b->rip = rip;
 	b->int_shadow = 0;
-	if (UNLIKELY(b->rflags & RFLAGS_TF))
-		step_due(v);
+	if (UNLIKELY(b->rflags & (RFLAGS_TF | RFLAGS_RF)))
+		end_flags(v, b);
 }
 
 /* RIP, the shadow of STI or MOV SS, and a due single step. */

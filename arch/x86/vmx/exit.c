@@ -38,15 +38,15 @@ static void reblock_nmi(const struct vcpu *v)
 /*
  * A #DB that is intercepted does not leave its single step in the pending debug exceptions, as
  * other exits do; but the entry after it wants to see it there while a shadow and TF last (SDM vol.
- * 3, "Checks on Guest Non-Register State"). It is not delivered twice: the event that is injected
- * takes its place.
+ * 3, "Checks on Guest Non-Register State"). Its delivery ends the shadow, so that can end now.
  */
-static void keep_single_step(void)
+static void end_shadow(void)
 {
-	if ((vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF) &&
-		(vmread(VMCS_GUEST_INTERRUPTIBILITY) &
-			(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
-		vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (state & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			state & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 }
 
 /* An intercepted #DB has not changed DR6 and DR7 yet (SDM vol. 3, "Exit Qualification"). */
@@ -70,7 +70,7 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e, uint64_t qualifi
 	if ((info & INTR_INFO_NMI_UNBLOCK) && e->exception.vector != EXC_DF)
 		reblock_nmi(v);
 	if (e->exception.vector == EXC_DB) {
-		keep_single_step();
+		end_shadow();
 		set_dr6(qualification);
 	}
 	if (e->exception.vector == EXC_NMI) {
@@ -294,19 +294,29 @@ static void decode_exit(struct vcpu *v, struct vm_exit *e)
 		decode_more(v, e, row);
 }
 
+/* RF lasts for one instruction, TF asks for a #DB behind it. */
+static NOINLINE void end_flags(uint64_t rflags)
+{
+	if (rflags & RFLAGS_RF)
+		vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+	if (rflags & RFLAGS_TF)
+		vmwrite(VMCS_GUEST_PENDING_DEBUG,
+			vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
 /* RIP, the shadow of STI or MOV SS, and a pending single step. */
 void vmx_instruction_done(struct vcpu *v, uint64_t rip)
 {
-	uint64_t shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY), rflags;
 
 	v->rip = rip;
 	vmwrite(VMCS_GUEST_RIP, rip);
 	if (UNLIKELY(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 			shadow & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-	if (UNLIKELY(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF))
-		vmwrite(VMCS_GUEST_PENDING_DEBUG,
-			vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+	rflags = vmread(VMCS_GUEST_RFLAGS);
+	if (UNLIKELY(rflags & (RFLAGS_TF | RFLAGS_RF)))
+		end_flags(rflags);
 }
 
 static void next_instruction(struct vcpu *v, const struct vm_exit *e)
