@@ -241,8 +241,10 @@ static void decode_exceptions(void **state)
 	assert_int_equal(fake_vmcs_get(VMCS_GUEST_DR7), DR7_RESET | 1);
 	assert_false(e->exception.has_error);
 	assert_int_equal(e->insn_len, 0);
-	raw_info = INFO(EVENT_PRIVILEGED_SOFT, EXC_DB); /* INT1 */
+	raw_info = INFO(EVENT_PRIVILEGED_SOFT, EXC_DB); /* INT1, which is no debug condition */
+	fake_this->dr[6] = DR6_RESET | 8;
 	e = world_run(exits_exception, ACT_LEAVE);
+	assert_int_equal(fake_this->dr[6], DR6_RESET | 8);
 	assert_int_equal(e->exception.type, EVENT_PRIVILEGED_SOFT);
 	assert_int_equal(e->insn_len, 1);
 }

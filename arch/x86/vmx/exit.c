@@ -49,10 +49,14 @@ static void end_shadow(void)
 			state & ~(uint64_t)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 }
 
-/* An intercepted #DB has not changed DR6 and DR7 yet (SDM vol. 3, "Exit Qualification"). */
-static void set_dr6(uint64_t qualification)
+/*
+ * An intercepted #DB has not changed DR6 and DR7 yet (SDM vol. 3, "Exit Qualification"). INT1 is no
+ * debug condition and leaves DR6 alone.
+ */
+static void set_dr6(unsigned type, uint64_t qualification)
 {
-	write_dr6((read_dr6() & ~0xfull) | (qualification & 0x600full) | DR6_RESET);
+	if (type != EVENT_PRIVILEGED_SOFT)
+		write_dr6((read_dr6() & ~0xfull) | (qualification & 0x600full) | DR6_RESET);
 	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
 }
 
@@ -71,7 +75,7 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e, uint64_t qualifi
 		reblock_nmi(v);
 	if (e->exception.vector == EXC_DB) {
 		end_shadow();
-		set_dr6(qualification);
+		set_dr6(e->exception.type, qualification);
 	}
 	if (e->exception.vector == EXC_NMI) {
 		e->reason = EXIT_NMI;
