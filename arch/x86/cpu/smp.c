@@ -23,6 +23,7 @@ static NORETURN void ap_entry(struct cpu *cpu)
 	write_cr3(host_map_cr3());
 	cpu_load(cpu);
 	cpu_set_control();
+	tsc_join();
 	if (host_lapic_init())
 		panic("CPU %u: the local APIC of the boot CPU's mode is not usable", cpu->index);
 	__atomic_store_n(&arrived, cpu, __ATOMIC_RELEASE);

@@ -3,6 +3,7 @@
 #include "arch/x86/cpu/cpu.h"
 #include "arch/x86/cpu/host_map.h"
 #include "arch/x86/defs/cpuid.h"
+#include "arch/x86/defs/msr.h"
 #include "drivers/phys/hpet.h"
 #include "drivers/phys/pmtimer.h"
 
@@ -22,6 +23,8 @@
 static struct {
 	uint64_t hz;
 	const char *source;
+	bool has_adjust;
+	uint64_t adjust; /* the boot CPU's TSC_ADJUST */
 } tsc;
 struct tsc_scale tsc_scale;
 
@@ -163,6 +166,13 @@ static uint64_t choose_hz(const struct tsc_reference *ref)
 	return hz;
 }
 
+/* False: this CPU has no such register. */
+static bool read_adjust(uint64_t *value)
+{
+	return (cpu_cpuid(CPUID_LEAF_EXTENDED, 0).ebx & CPUID_7_EBX_TSC_ADJUST) &&
+	       rdmsr_safe(MSR_IA32_TSC_ADJUST, value) == OK;
+}
+
 int tsc_init(const struct tsc_reference *ref)
 {
 	uint64_t hz = choose_hz(ref);
@@ -170,9 +180,19 @@ int tsc_init(const struct tsc_reference *ref)
 	if (hz < 1000000)
 		return E_UNSUP;
 	tsc.hz = hz;
+	tsc.has_adjust = read_adjust(&tsc.adjust);
 	tsc_scale.ns_per_tick_32 = mul_div(NS_PER_SEC, BIT(32), hz);
 	tsc_scale.base = rdtsc();
 	return 0;
+}
+
+/* One reset starts all TSCs; what was written to one since then, its TSC_ADJUST remembers. */
+void tsc_join(void)
+{
+	uint64_t mine;
+
+	if (tsc.has_adjust && read_adjust(&mine) && mine != tsc.adjust)
+		wrmsr(MSR_IA32_TSC_ADJUST, tsc.adjust);
 }
 
 uint64_t tsc_hz(void)

@@ -21,6 +21,11 @@ struct tsc_reference {
  * with and CPUID is silent.
  */
 int tsc_init(const struct tsc_reference *ref) MUST_CHECK;
+/*
+ * On another CPU: its TSC is brought to the boot CPU's, as far as its TSC_ADJUST says that firmware
+ * has set them apart. Where there is no TSC_ADJUST they are taken as they are.
+ */
+void tsc_join(void);
 uint64_t tsc_hz(void);
 const char *tsc_source(void); /* "HPET", "PM timer", "PIT", "CPUID" */
 
