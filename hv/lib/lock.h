@@ -26,6 +26,23 @@ static inline void spin_lock(struct spinlock *lock)
 		spin_pause();
 }
 
+/*
+ * For work that can wait: takes no place in the queue, but the lock when nobody else wants it. In a
+ * virtual machine a CPU may stand still at any time; with a place in the queue it holds up all
+ * behind it.
+ */
+static inline void spin_lock_last(struct spinlock *lock)
+{
+	uint32_t ticket = __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE);
+
+	/* Nobody has it or waits if the next ticket is the one being served. */
+	while (!__atomic_compare_exchange_n(
+		&lock->next, &ticket, ticket + 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		spin_pause();
+		ticket = __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE);
+	}
+}
+
 static inline void spin_unlock(struct spinlock *lock)
 {
 	__atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
