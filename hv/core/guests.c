@@ -30,6 +30,7 @@
 #define OUTPUT_WAIT_NS NS_PER_SEC
 
 #define CPUS_TEXT 64u
+_Static_assert(CONFIG_GUESTS_MAX <= FRAME_CLAIMS_MAX, "all guests may wait for memory at once");
 _Static_assert(CONFIG_CPUS_MAX == VM_CPUS_MAX, "what a config can name, a guest can have");
 
 static struct config config;
@@ -232,8 +233,12 @@ static int build(struct guest *g, struct vm **vm)
 		start = rdtsc();
 		status = vm_create(vm, &g->params, cpus_virt, g->error);
 		g->start_ticks = rdtsc() - start;
-		if (status != E_BUSY || __atomic_load_n(&g->stop.kind, __ATOMIC_ACQUIRE))
+		if (status != E_BUSY)
 			return status;
+		if (__atomic_load_n(&g->stop.kind, __ATOMIC_ACQUIRE)) {
+			frame_release_owner(&host_frames, g->params.owner);
+			return status;
+		}
 		if (!said)
 			log_line("%s waits for memory to be scrubbed", g->name);
 		said = true;

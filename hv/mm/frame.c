@@ -53,6 +53,9 @@ static void chunk_fold(struct frame_pool *pool, uint64_t c)
 		chunk_is_clean(pool, c);
 	else if (pool->chunk_dirty[c] == CHUNK_FRAMES)
 		pool->chunk[c] = FRAME_DIRTY;
+	else
+		return;
+	pool->free_chunks++;
 }
 
 /* Frames from f on in its chunk are free. */
@@ -73,6 +76,7 @@ static void chunk_split(struct frame_pool *pool, uint64_t c)
 	pool->chunk_clean[c] = state == FRAME_CLEAN ? CHUNK_FRAMES : 0;
 	pool->chunk_dirty[c] = state == FRAME_DIRTY ? CHUNK_FRAMES : 0;
 	pool->clean_chunks -= state == FRAME_CLEAN;
+	pool->free_chunks--;
 	alloc_move_back(pool, c * CHUNK_FRAMES);
 }
 
@@ -89,6 +93,73 @@ void frame_pool_seal(struct frame_pool *pool)
 		chunk_fold(pool, c);
 	}
 }
+
+/* ---- Claims ---- */
+
+/* Where owner's claim is, or claim_count; *sum: chunks of all claims up to and with that one. */
+static unsigned find_claim(const struct frame_pool *pool, uint16_t owner, uint64_t *sum)
+{
+	unsigned i;
+
+	*sum = 0;
+	for (i = 0; i < pool->claim_count; i++) {
+		*sum += pool->claim[i].chunks;
+		if (pool->claim[i].owner == owner)
+			break;
+	}
+	return i;
+}
+
+/* Those behind it keep their order. */
+static void remove_claim(struct frame_pool *pool, unsigned i)
+{
+	if (i >= pool->claim_count)
+		return;
+	pool->claim_count--;
+	memmove(&pool->claim[i], &pool->claim[i + 1],
+		(pool->claim_count - i) * sizeof(pool->claim[0]));
+}
+
+/*
+ * Clean chunks that belong to claims which are met. Who takes clean chunks without a claim leaves
+ * so many; who takes its own makes this and clean_chunks less by the same number: so a claim that
+ * is met stays met.
+ */
+static uint64_t set_aside(const struct frame_pool *pool)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < pool->claim_count; i++) {
+		if (sum + pool->claim[i].chunks > pool->clean_chunks)
+			break;
+		sum += pool->claim[i].chunks;
+	}
+	return sum;
+}
+
+int frame_claim_chunks(struct frame_pool *pool, uint16_t owner, uint64_t count)
+{
+	int status = E_NOMEM;
+	uint64_t sum;
+	unsigned i;
+
+	if (count == 0 || count > pool->chunk_count)
+		return E_NOMEM;
+	spin_lock(&pool->lock);
+	i = find_claim(pool, owner, &sum);
+	if (i == pool->claim_count && i < FRAME_CLAIMS_MAX) {
+		pool->claim[pool->claim_count++] = (struct frame_claim){owner, count};
+		sum += count;
+	}
+	if (i < pool->claim_count && sum <= pool->free_chunks)
+		status = sum <= pool->clean_chunks ? OK : E_BUSY;
+	else
+		remove_claim(pool, i);
+	spin_unlock(&pool->lock);
+	return status;
+}
+
+/* ---- Small runs ---- */
 
 static bool frame_is_free(uint16_t what)
 {
@@ -146,7 +217,10 @@ static void take_run(struct frame_pool *pool, uint16_t owner, uint64_t f, unsign
 	}
 }
 
-/* A chunk to carve small runs from: mixed with room first, then a dirty, then a clean one. */
+/*
+ * A chunk to carve small runs from: mixed with room first, then a clean one that nobody claims,
+ * then a dirty one.
+ */
 static int64_t find_chunk_with_run(struct frame_pool *pool, unsigned count, unsigned align)
 {
 	int64_t dirty = -1, clean = -1, run;
@@ -165,7 +239,7 @@ static int64_t find_chunk_with_run(struct frame_pool *pool, unsigned count, unsi
 		if (run >= 0)
 			return run;
 	}
-	if (clean < 0)
+	if (clean < 0 || pool->clean_chunks == set_aside(pool))
 		clean = dirty;
 	if (clean < 0)
 		return -1;
@@ -207,43 +281,59 @@ void frame_free(struct frame_pool *pool, uint16_t owner, hpa_t base, unsigned co
 	spin_unlock(&pool->lock);
 }
 
-static uint64_t clean_run(const struct frame_pool *pool, uint64_t c, uint64_t count)
+/* ---- Whole chunks ---- */
+
+static uint64_t clean_run(const struct frame_pool *pool, uint64_t c, uint64_t most)
 {
 	uint64_t n = 0;
 
-	while (n < count && c + n < pool->chunk_count && pool->chunk[c + n] == FRAME_CLEAN)
+	while (n < most && c + n < pool->chunk_count && pool->chunk[c + n] == FRAME_CLEAN)
 		n++;
 	return n;
 }
 
-int frame_alloc_chunks(
-	struct frame_pool *pool, uint16_t owner, uint64_t count, uint64_t align, hpa_t *base)
+/* Owner takes clean chunks [c, c + n), as part of claim i. */
+static void take_chunks(struct frame_pool *pool, uint64_t c, uint64_t n, unsigned i)
 {
-	int status = E_NOMEM;
-	uint64_t c;
+	for (uint64_t k = c; k < c + n; k++)
+		pool->chunk[k] = pool->claim[i].owner;
+	pool->clean_chunks -= n;
+	pool->free_chunks -= n;
+	pool->claim[i].chunks -= n;
+	if (pool->claim[i].chunks == 0)
+		remove_claim(pool, i);
+}
 
-	if (count == 0 || align == 0)
-		return E_INVAL;
+uint64_t frame_alloc_chunks(struct frame_pool *pool, uint16_t owner, uint64_t least, uint64_t most,
+	uint64_t align, hpa_t *base)
+{
+	uint64_t n = 0, c, sum;
+	unsigned i;
+
+	if (least == 0 || align == 0)
+		return 0;
 	spin_lock(&pool->lock);
-	for (c = align_up(pool->chunk_at, align);
-		pool->clean_chunks >= count && c + count <= pool->chunk_count;) {
-		uint64_t n = clean_run(pool, c, count);
-
-		if (n < count) {
-			c = align_up(c + n + 1, align);
+	i = find_claim(pool, owner, &sum);
+	if (i == pool->claim_count || sum > pool->clean_chunks)
+		goto out;
+	most = MIN(most, pool->claim[i].chunks);
+	if (most < least)
+		goto out;
+	for (c = align_up(pool->chunk_at, align); c + least <= pool->chunk_count;
+		c = align_up(c + n + 1, align)) {
+		n = clean_run(pool, c, most);
+		if (n < least)
 			continue;
-		}
-		for (uint64_t i = 0; i < count; i++)
-			pool->chunk[c + i] = owner;
-		pool->clean_chunks -= count;
-		if (align == 1 && count == 1)
-			pool->chunk_at = c + 1;
+		take_chunks(pool, c, n, i);
+		if (align == 1 && least == 1)
+			pool->chunk_at = c + n;
 		*base = c * CHUNK_SIZE;
-		status = OK;
-		break;
+		goto out;
 	}
+	n = 0;
+out:
 	spin_unlock(&pool->lock);
-	return status;
+	return n;
 }
 
 static uint64_t release_frames(struct frame_pool *pool, uint64_t c, uint16_t owner)
@@ -266,12 +356,14 @@ static uint64_t release_frames(struct frame_pool *pool, uint64_t c, uint16_t own
 
 uint64_t frame_release_owner(struct frame_pool *pool, uint16_t owner)
 {
-	uint64_t released = 0;
+	uint64_t released = 0, sum;
 
 	spin_lock(&pool->lock);
+	remove_claim(pool, find_claim(pool, owner, &sum));
 	for (uint64_t c = 0; c < pool->chunk_count; c++) {
 		if (pool->chunk[c] == owner) {
 			pool->chunk[c] = FRAME_DIRTY;
+			pool->free_chunks++;
 			released += CHUNK_FRAMES;
 		} else if (pool->chunk[c] == CHUNK_MIXED) {
 			released += release_frames(pool, c, owner);
@@ -366,21 +458,7 @@ uint64_t frame_owned_bytes(struct frame_pool *pool, uint16_t owner)
 	return frames * PAGE_SIZE;
 }
 
-uint64_t frame_clean_chunks(struct frame_pool *pool)
+uint64_t frame_free_chunks(const struct frame_pool *pool)
 {
-	return __atomic_load_n(&pool->clean_chunks, __ATOMIC_RELAXED);
-}
-
-uint64_t frame_free_chunks(struct frame_pool *pool)
-{
-	uint64_t n = 0;
-
-	spin_lock(&pool->lock);
-	for (uint64_t c = 0; c < pool->chunk_count; c++) {
-		uint16_t what = pool->chunk[c];
-
-		n += what == FRAME_CLEAN || what == FRAME_DIRTY || what == FRAME_SCRUBBING;
-	}
-	spin_unlock(&pool->lock);
-	return n;
+	return __atomic_load_n(&pool->free_chunks, __ATOMIC_RELAXED);
 }

@@ -28,6 +28,14 @@
 #define FRAME_OWNER_LOADER 18u /* until its hand-over has been copied */
 #define FRAME_OWNER_VM     32u /* then one per live guest */
 
+/* Owners that have a place in the queue for whole chunks at the same time. */
+#define FRAME_CLAIMS_MAX 128u
+
+struct frame_claim {
+	uint16_t owner;
+	uint64_t chunks; /* claimed and not taken yet */
+};
+
 struct frame_pool {
 	struct spinlock lock;
 	uint64_t frame_count; /* frames from address 0 */
@@ -39,11 +47,14 @@ struct frame_pool {
 	void (*clear)(void *ctx, hpa_t base, uint64_t size);
 	void *ctx;
 	uint64_t clean_chunks; /* whole chunks that can be given out now */
+	uint64_t free_chunks;  /* ... and those that become so by scrubbing */
 	uint64_t dirty_frames; /* all frames that wait for scrubbing */
 	uint64_t scrub_at;     /* where the scrubber looks next */
 	uint64_t chunk_at;     /* no whole chunk below this one is clean */
 	uint64_t alloc_at;     /* small runs: chunk that last had room ... */
 	uint64_t alloc_from;   /* ... no frame of that chunk below this one is free */
+	struct frame_claim claim[FRAME_CLAIMS_MAX]; /* in the order they came in */
+	unsigned claim_count;
 };
 #define CHUNK_MIXED 0xffffu
 
@@ -67,13 +78,28 @@ hpa_t frame_alloc(
 void frame_free(struct frame_pool *pool, uint16_t owner, hpa_t base, unsigned count);
 
 /*
- * `count` contiguous clean chunks for owner, the first aligned to `align` chunks. E_NOMEM: not
- * enough clean ones in a row (with align == count == 1: none at all).
+ * Whole chunks are claimed all together before the first one is taken: owners that took them one
+ * by one against each other could all run short, and what they gave back would be dirty.
+ *
+ * First come, first served: a claim is met as soon as the clean chunks suffice for it and all
+ * claims before it, and then stays met. A large one is overtaken by nobody; small ones wait behind
+ * it, even if there is enough for them, for as long as scrubbing its chunks takes.
+ *
+ * OK: `count` chunks are set aside for owner, until they are taken. E_BUSY: not yet; owner has its
+ * place in the queue and must ask again. E_NOMEM: more than scrubbing can bring, or too many
+ * claims; there is no claim. An owner has one claim at a time, and frame_release_owner() drops it.
  */
-int frame_alloc_chunks(struct frame_pool *pool, uint16_t owner, uint64_t count, uint64_t align,
-	hpa_t *base) MUST_CHECK;
+int frame_claim_chunks(struct frame_pool *pool, uint16_t owner, uint64_t count) MUST_CHECK;
 
-/* Everything of `owner` becomes dirty. Returns the number of frames. */
+/*
+ * `least` to `most` contiguous clean chunks of owner's claim, the first aligned to `align` chunks.
+ * Returns how many. 0: its claim is not met or has fewer left, or not so many lie in a row (with
+ * least == align == 1 that cannot be).
+ */
+uint64_t frame_alloc_chunks(struct frame_pool *pool, uint16_t owner, uint64_t least, uint64_t most,
+	uint64_t align, hpa_t *base) MUST_CHECK;
+
+/* Everything of `owner` becomes dirty, its claim is dropped. Returns the number of frames. */
 uint64_t frame_release_owner(struct frame_pool *pool, uint16_t owner);
 
 /*
@@ -84,10 +110,7 @@ bool frame_scrub_step(struct frame_pool *pool);
 
 uint64_t frame_owned_bytes(struct frame_pool *pool, uint16_t owner);
 
-/* Whole chunks that frame_alloc_chunks could give out now, one by one. */
-uint64_t frame_clean_chunks(struct frame_pool *pool);
-
 /* Chunks that are, or by scrubbing will become, whole and clean. */
-uint64_t frame_free_chunks(struct frame_pool *pool);
+uint64_t frame_free_chunks(const struct frame_pool *pool);
 
 #endif

@@ -43,27 +43,24 @@ static void set_chunks(struct vm *vm, uint64_t first, hpa_t base, uint64_t count
 		vm->mem.chunk[first + i] = phys_to_virt(base + i * CHUNK_SIZE);
 }
 
-/* Whole GiBs where a 1 GiB leaf could map them, single chunks elsewhere. */
+/* Whole GiBs where a 1 GiB leaf could map them, as many as lie in a row elsewhere. */
 static int give_ram(struct vm *vm)
 {
 	const uint64_t per_gib = GIB(1) / CHUNK_SIZE;
-	uint64_t count = vm->ram_size / CHUNK_SIZE, i = 0;
+	uint64_t count = vm->ram_size / CHUNK_SIZE, got;
 	hpa_t base;
 
-	while (i < count) {
-		uint64_t run = i % per_gib == 0 && i != 0 && count - i >= per_gib ? per_gib : 1;
+	for (uint64_t i = 0; i < count; i += got) {
+		uint64_t run = MIN(per_gib - i % per_gib, count - i);
 
-		if (run > 1 && !(vm_host.page_sizes & PT_1G))
-			run = 1;
-		if (run > 1 && frame_alloc_chunks(&host_frames, vm->owner, run, run, &base) != OK)
-			run = 1;
-		else if (run > 1)
-			goto got;
-		if (frame_alloc_chunks(&host_frames, vm->owner, 1, 1, &base) != OK)
-			return E_BUSY; /* another guest was faster */
-	got:
-		set_chunks(vm, i, base, run);
-		i += run;
+		got = 0;
+		if (run == per_gib && i != 0 && vm_host.page_sizes & PT_1G)
+			got = frame_alloc_chunks(&host_frames, vm->owner, run, run, run, &base);
+		if (got == 0)
+			got = frame_alloc_chunks(&host_frames, vm->owner, 1, run, 1, &base);
+		if (got == 0)
+			return E_NOMEM; /* never: all of them were claimed */
+		set_chunks(vm, i, base, got);
 	}
 	return OK;
 }
@@ -103,12 +100,8 @@ static int create_apic_access(struct vm *vm)
 
 static int create_memory(struct vm *vm, const struct virt_ops *ops)
 {
-	uint64_t count = vm->ram_size / CHUNK_SIZE;
 	int status;
 
-	/* Taking what is there and giving it back would only make it dirty again. */
-	if (frame_clean_chunks(&host_frames) < count)
-		return frame_free_chunks(&host_frames) >= count ? E_BUSY : E_NOMEM;
 	vm->mem.chunk = memory_alloc(
 		vm->owner, pages_for(vm->ram_size / CHUNK_SIZE * sizeof(void *)));
 	if (!vm->mem.chunk)
@@ -254,25 +247,37 @@ static int build(struct vm *vm, const struct vm_params *p, const struct virt_ops
 	return status == OK ? load_image(vm, p, error) : status;
 }
 
-int vm_create(struct vm **vm, const struct vm_params *p, const struct virt_ops *ops, char *error)
+static int create(
+	struct vm **vm, const struct vm_params *p, const struct virt_ops *ops, char *error)
 {
 	struct vm *new = memory_alloc(p->owner, pages_for(sizeof(*new)));
-	int status = E_NOMEM;
+	int status;
+
+	if (!new)
+		return E_NOMEM;
+	new->owner = p->owner;
+	status = build(new, p, ops, error);
+	if (status == OK)
+		*vm = new;
+	return status;
+}
+
+int vm_create(struct vm **vm, const struct vm_params *p, const struct virt_ops *ops, char *error)
+{
+	int status = frame_claim_chunks(&host_frames, p->owner, p->memory / CHUNK_SIZE);
 
 	*vm = NULL;
 	error[0] = '\0';
-	if (new) {
-		new->owner = p->owner;
-		status = build(new, p, ops, error);
+	if (status == E_BUSY) {
+		fmt_string(error, VM_TEXT_MAX, "waiting for memory to be scrubbed");
+		return status; /* nothing has been taken yet */
 	}
-	if (status == OK) {
-		*vm = new;
+	if (status == OK)
+		status = create(vm, p, ops, error);
+	if (status == OK)
 		return OK;
-	}
 	if (!error[0])
-		fmt_string(error, VM_TEXT_MAX, "%s",
-			status == E_BUSY ? "waiting for memory to be scrubbed"
-					 : "not enough memory");
+		fmt_string(error, VM_TEXT_MAX, "not enough memory");
 	/* Nothing has run: no CPU holds a translation of it. */
 	frame_release_owner(&host_frames, p->owner);
 	return status;

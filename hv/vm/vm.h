@@ -196,7 +196,8 @@ struct vm {
 
 /*
  * Build a guest. On failure *vm is NULL, everything is given back and `error` (VM_TEXT_MAX) says
- * why; E_BUSY: not enough scrubbed memory yet, try again.
+ * why. E_BUSY: not enough scrubbed memory yet; the owner waits in the queue for it. Try again, or
+ * leave the queue with frame_release_owner().
  */
 int vm_create(struct vm **vm, const struct vm_params *params, const struct virt_ops *ops,
 	char *error) MUST_CHECK;
