@@ -145,7 +145,7 @@ int frame_claim_chunks(struct frame_pool *pool, uint16_t owner, uint64_t count)
 
 	if (count == 0 || count > pool->chunk_count)
 		return E_NOMEM;
-	spin_lock(&pool->lock);
+	spin_lock_last(&pool->lock);
 	i = find_claim(pool, owner, &sum);
 	if (i == pool->claim_count && i < FRAME_CLAIMS_MAX) {
 		pool->claim[pool->claim_count++] = (struct frame_claim){owner, count};
@@ -413,14 +413,14 @@ bool frame_scrub_step(struct frame_pool *pool)
 
 	if (__atomic_load_n(&pool->dirty_frames, __ATOMIC_RELAXED) == 0)
 		return false;
-	spin_lock(&pool->lock);
+	spin_lock_last(&pool->lock);
 	found = claim_dirty(pool, &frame, &count);
 	spin_unlock(&pool->lock);
 	if (!found)
 		return false;
 	pool->clear(pool->ctx, frame * PAGE_SIZE, count * PAGE_SIZE);
 	c = frame / CHUNK_FRAMES;
-	spin_lock(&pool->lock);
+	spin_lock_last(&pool->lock);
 	if (pool->chunk[c] == FRAME_SCRUBBING) {
 		chunk_is_clean(pool, c);
 	} else {

@@ -6,7 +6,8 @@
  * ever sees what somebody else left; release makes frames dirty and idle CPUs scrub them.
  *
  * Pure: the pool is told how to clear memory. Locking: one lock inside the pool, taken here, never
- * held while memory is cleared (but for the small runs that frame_alloc clears itself).
+ * held while memory is cleared (but for the small runs that frame_alloc clears itself). Who scrubs
+ * or waits for scrubbing takes it last.
  */
 #ifndef HV_MM_FRAME_H
 #define HV_MM_FRAME_H
