@@ -79,8 +79,14 @@ class Bochs(Emulator):
     """
     max_cpus = 8
     MAX_HOST_MB = 2048  # more guest memory than this is swapped to a file by Bochs itself
-    # OVMF reads MSR 17h, which the CPU models do not have.
-    MSRS = "0x017 0 0x00000000 0x00000000 0xFFFFFFFF 0xFFFFFFFF 0x00000000 0x00000000\n"
+    # MSRs that the real parts have and the CPU models lack: 17h is read by OVMF, the others by a
+    # Linux without a hypervisor. They hold 0; written is only what is 0, or ignored.
+    MSRS = "".join(f"0x{msr:x} 0 0x00000000 0x00000000 {reserved} {reserved} {ignored} {ignored}\n"
+                   for msr, reserved, ignored in (
+                       (0x017, "0xFFFFFFFF", "0x00000000"), (0x034, "0xFFFFFFFF", "0x00000000"),
+                       (0x08b, "0x00000000", "0xFFFFFFFF"), (0x140, "0x00000000", "0xFFFFFFFF"),
+                       (0x1a0, "0x00000000", "0xFFFFFFFF"), (0x1d9, "0x00000000", "0xFFFFFFFF"),
+                       (0x38f, "0x00000000", "0xFFFFFFFF")))
     CONFIG = """\
 config_interface: textconfig
 display_library: rfb, options="timeout=0"

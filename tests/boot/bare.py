@@ -36,9 +36,9 @@ LONG_LOG = framework.TOP / "build" / "boot-test" / f"debian-smp-generic.{COMPARE
 WORK = framework.TOP / "build" / "bare"
 KERNELS = {"cloud": framework.debian_kernel, "generic": framework.debian_kernel_generic}
 # platform: (kernel, CPUs, MB, command line). In Bochs the cloud kernel finds no other CPUs, for
-# there is no ACPI, and each boot takes minutes. Not bochs-vmx: it lacks MSR 1A0h, which the kernel
-# reads before it says a word.
+# there is no ACPI, and each boot takes minutes.
 MACHINES = {
+    "bochs-vmx": [("cloud", 1, 256, BOCHS)],
     "qemu-svm": [("cloud", 4, 256, CMDLINE), ("generic", 8, 512, CMDLINE)],
     "bochs-svm": [("cloud", 1, 256, BOCHS)],
 }
