@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			__builtin_trap();                                                          \
 	} while (0)
 
-static void (*const builder[])(struct load_fixture *) = {fx_linux, fx_mb, fx_mb_elf32, fx_elf};
+static void (*const builder[])(struct load_fixture *) = {
+	fx_linux, fx_mb, fx_mb_elf32, fx_elf, fx_linux32};
 
 static void file_patch(struct load_fixture *f, const uint8_t *data, size_t size)
 {

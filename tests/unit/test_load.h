@@ -11,7 +11,7 @@
 #include <string.h>
 #include "hv/vm/load.h"
 
-#define FX_CHUNKS_MAX 64
+#define FX_CHUNKS_MAX 512
 #define FX_FILE_MAX   0x10000
 
 struct load_fixture {
@@ -103,6 +103,13 @@ static inline void fx_linux(struct load_fixture *f)
 	fx_put(f, 0x268, 0x12345678, 4);
 	fx_pattern(f, FX_LINUX_CODE, FX_LINUX_SIZE);
 	f->req.kernel_size = FX_LINUX_CODE + FX_LINUX_SIZE;
+}
+
+/* The same without a 64-bit entry. */
+static inline void fx_linux32(struct load_fixture *f)
+{
+	fx_linux(f);
+	fx_put(f, 0x236, 4, 2);
 }
 
 /*
