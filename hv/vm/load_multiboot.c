@@ -4,6 +4,7 @@
  * has the address fields. Pure; no lock. The header is copied once and checked on the copy.
  */
 #include "hv/vm/load_priv.h"
+#include "drivers/virt/vga.h"
 #include "hv/lib/string.h"
 
 #define SEARCH_SIZE 8192u /* the header lies in here, 4-byte aligned */
@@ -21,12 +22,19 @@
 #define INFO_MODS        BIT(3)
 #define INFO_MMAP        BIT(6)
 #define INFO_LOADER_NAME BIT(9)
+#define INFO_FRAMEBUFFER BIT(12)
+
+#define MODE_TYPE_MAX    1 /* linear graphics 0, text 1 */
+#define FRAMEBUFFER_TEXT 2
+#define TEXT_CELL_BITS   16
 
 struct mb_header {
 	uint32_t magic, flags, checksum;
 	uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
+	uint32_t mode_type, width, height, depth;
 };
-#define HEADER_BASE_SIZE 12u /* without the address fields */
+#define HEADER_BASE_SIZE      12u /* without address and graphics fields */
+#define HEADER_ADDRESSES_SIZE 32u
 
 struct mb_info {
 	uint32_t flags;
@@ -40,7 +48,12 @@ struct mb_info {
 	uint32_t config_table;
 	uint32_t boot_loader_name;
 	uint32_t apm_table;
-	uint32_t video[11]; /* zero: there is no display */
+	uint32_t vbe[4]; /* zero: there is no VBE */
+	uint32_t framebuffer, framebuffer_high;
+	uint32_t framebuffer_pitch; /* bytes per line */
+	uint32_t framebuffer_width, framebuffer_height;
+	uint8_t framebuffer_bpp, framebuffer_type;
+	uint8_t color_info[6];
 };
 
 struct mb_module {
@@ -62,14 +75,17 @@ struct mb_page {
 	char module_name[16];
 };
 
-_Static_assert(sizeof(struct mb_header) == 32, "Multiboot 3.1.1");
+_Static_assert(offsetof(struct mb_header, mode_type) == HEADER_ADDRESSES_SIZE, "Multiboot 3.1.1");
+_Static_assert(sizeof(struct mb_header) == 48, "Multiboot 3.1.1");
 _Static_assert(offsetof(struct mb_info, mmap_length) == 44, "Multiboot 3.3");
 _Static_assert(offsetof(struct mb_info, boot_loader_name) == 64, "Multiboot 3.3");
+_Static_assert(offsetof(struct mb_info, framebuffer) == 88, "Multiboot 3.3");
+_Static_assert(offsetof(struct mb_info, framebuffer_type) == 109, "Multiboot 3.3");
 _Static_assert(sizeof(struct mb_info) == 116, "Multiboot 3.3");
 _Static_assert(sizeof(struct mb_mmap) == 24, "Multiboot 3.3");
 _Static_assert(sizeof(struct mb_page) <= PAGE_SIZE, "the information fits its page");
 
-/* The header without its address fields, at this file offset? */
+/* The header without its address and graphics fields, at this file offset? */
 static bool header_at(const struct load_ctx *ctx, uint64_t at, struct mb_header *h)
 {
 	memset(h, 0, sizeof(*h));
@@ -115,7 +131,7 @@ static int addresses_parse(struct load_ctx *ctx, uint64_t offset, struct load_im
 	struct mb_header h;
 	uint64_t before;
 
-	if (load_file_read(ctx, offset, &h, sizeof(h)))
+	if (load_file_read(ctx, offset, &h, HEADER_ADDRESSES_SIZE))
 		return load_fail(ctx, E_INVAL, "Multiboot: the file ends in the header");
 	before = (uint64_t)h.header_addr - h.load_addr;
 	if (before > offset) /* also where load_addr is above header_addr: before is then huge */
@@ -145,6 +161,24 @@ static int addresses_parse(struct load_ctx *ctx, uint64_t offset, struct load_im
 	return OK;
 }
 
+/*
+ * What the image would like to see. Whatever it is, it must do with another mode (3.1.4), so the
+ * virtual PC's text is an answer; only a kind of mode that the specification does not have is not
+ * understood.
+ */
+static int video_check(struct load_ctx *ctx, uint64_t offset)
+{
+	struct mb_header h;
+
+	if (load_file_read(ctx, offset, &h, sizeof(h)))
+		return load_fail(ctx, E_INVAL, "Multiboot: the file ends in the header");
+	if (h.mode_type > MODE_TYPE_MAX)
+		return load_fail(ctx, E_UNSUP,
+			"Multiboot: the image wants a video mode of unknown type 0x%x",
+			h.mode_type);
+	return OK;
+}
+
 static int image_parse(struct load_ctx *ctx, struct load_image *image)
 {
 	struct mb_header h;
@@ -153,12 +187,16 @@ static int image_parse(struct load_ctx *ctx, struct load_image *image)
 
 	if (!header_find(ctx, &h, &offset))
 		return load_fail(ctx, E_INVAL, "Multiboot: no header");
-	if (h.flags & HEADER_VIDEO)
-		return load_fail(ctx, E_UNSUP,
-			"Multiboot: the image wants a video mode; guests have no display");
-	unknown = h.flags & HEADER_MUST_KNOW & ~(uint32_t)(HEADER_PAGE_ALIGN | HEADER_MEMORY);
+	unknown = h.flags & HEADER_MUST_KNOW &
+		  ~(uint32_t)(HEADER_PAGE_ALIGN | HEADER_MEMORY | HEADER_VIDEO);
 	if (unknown)
 		return load_fail(ctx, E_UNSUP, "Multiboot: unknown requirements 0x%x", unknown);
+	if (h.flags & HEADER_VIDEO) {
+		int err = video_check(ctx, offset);
+
+		if (err)
+			return err;
+	}
 	if (h.flags & HEADER_ADDRESSES)
 		return addresses_parse(ctx, offset, image);
 	return load_elf_parse(ctx, image);
@@ -173,13 +211,20 @@ static int info_write(struct load_ctx *ctx)
 	if (!page)
 		return E_RANGE;
 	page->info = (struct mb_info){
-		.flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODS | INFO_MMAP | INFO_LOADER_NAME,
+		.flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODS | INFO_MMAP | INFO_LOADER_NAME |
+			 INFO_FRAMEBUFFER,
 		.mem_lower = (uint32_t)(l->map[0].size >> 10),
 		.mem_upper = (uint32_t)((l->low_end - MIB(1)) >> 10),
 		.cmdline = LOAD_CMDLINE,
 		.mmap_length = (uint32_t)(l->map_count * sizeof(struct mb_mmap)),
 		.mmap_addr = LOAD_INFO + offsetof(struct mb_page, mmap),
 		.boot_loader_name = LOAD_INFO + offsetof(struct mb_page, loader_name),
+		.framebuffer = VGA_TEXT_BASE,
+		.framebuffer_pitch = VGA_COLUMNS * TEXT_CELL_BITS / 8,
+		.framebuffer_width = VGA_COLUMNS,
+		.framebuffer_height = VGA_ROWS,
+		.framebuffer_bpp = TEXT_CELL_BITS,
+		.framebuffer_type = FRAMEBUFFER_TEXT,
 	};
 	for (unsigned i = 0; i < l->map_count; i++)
 		page->mmap[i] = (struct mb_mmap){

@@ -77,7 +77,7 @@ static void information(void **state)
 	f->req.initrd_size = sizeof(initrd);
 	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
 	info = f->result.entry.rbx;
-	assert_int_equal(fx_get(f, info, 4), 0x24d);
+	assert_int_equal(fx_get(f, info, 4), 0x124d);
 	assert_int_equal(fx_get(f, info + 4, 4), 639);
 	assert_int_equal(fx_get(f, info + 8, 4), 15 * 1024 - 64);
 	assert_string_equal(fx_at(f, fx_get(f, info + 16, 4)), "web console=ttyS0");
@@ -89,6 +89,13 @@ static void information(void **state)
 	assert_string_equal(fx_at(f, fx_get(f, mod + 8, 4)), "initrd");
 	assert_string_equal(fx_at(f, fx_get(f, info + 64, 4)), "Bulkhead");
 	assert_int_equal(fx_get(f, info + 44, 4), 24 * f->layout.map_count);
+	assert_int_equal(fx_get(f, info + 72, 8) | fx_get(f, info + 80, 8), 0); /* no VBE */
+	assert_int_equal(fx_get(f, info + 88, 8), 0xb8000);
+	assert_int_equal(fx_get(f, info + 96, 4), 160);
+	assert_int_equal(fx_get(f, info + 100, 4), 80);
+	assert_int_equal(fx_get(f, info + 104, 4), 25);
+	assert_int_equal(fx_get(f, info + 108, 2), 0x0210); /* 16 bits, text */
+	assert_int_equal(fx_get(f, info + 110, 6), 0);
 	e = fx_get(f, info + 48, 4);
 	for (unsigned i = 0; i < f->layout.map_count; i++, e += at + 4) {
 		at = fx_get(f, e, 4);
@@ -139,14 +146,62 @@ static void flags_that_must_be_known(void **state)
 {
 	struct load_fixture *f = *state;
 
-	fx_mb_flags(f, FX_MB_HEADER, 0x10007);
-	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
-	assert_non_null(strstr(f->result.error, "video"));
 	fx_mb_flags(f, FX_MB_HEADER, 0x18003);
 	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
 	assert_non_null(strstr(f->result.error, "unknown requirements 0x8000"));
 	fx_mb_flags(f, FX_MB_HEADER, 0xffff0000);
 	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+}
+
+/* The mode is a preference: text for all that can be asked for. */
+static void video_modes(void **state)
+{
+	struct load_fixture *f = *state;
+
+	fx_mb_flags(f, FX_MB_HEADER, 0x10007);
+	for (unsigned type = 0; type < 2; type++) {
+		fx_put(f, FX_MB_HEADER + 32, type, 4);
+		fx_put(f, FX_MB_HEADER + 36, 132, 4);
+		fx_put(f, FX_MB_HEADER + 40, 50, 4);
+		fx_put(f, FX_MB_HEADER + 44, 32, 4);
+		assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+		assert_int_equal(fx_get(f, f->result.entry.rbx + 88, 8), 0xb8000);
+		assert_int_equal(fx_get(f, f->result.entry.rbx + 100, 4), 80);
+	}
+	fx_put(f, FX_MB_HEADER + 32, 2, 4);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
+	assert_non_null(strstr(f->result.error, "video mode of unknown type 0x2"));
+	fx_mb_flags(f, FX_MB_HEADER, 0x10003); /* not asked for: not read */
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+
+	memset(f->file, 0, FX_FILE_MAX); /* an ELF file has the fields at the same place */
+	fx_mb_elf32(f);
+	fx_mb_flags(f, FX_ELF_CODE + 8, 7);
+	fx_put(f, FX_ELF_CODE + 8 + 32, 1, 4);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	fx_put(f, FX_ELF_CODE + 8 + 32, UINT32_MAX, 4);
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_UNSUP);
+}
+
+/* The fields that are asked for are in the file, no others need to be. */
+static void headers_at_the_end_of_the_file(void **state)
+{
+	struct load_fixture *f = *state;
+
+	fx_put(f, FX_MB_HEADER + 16, FX_MB_BASE, 4);
+	fx_put(f, FX_MB_HEADER + 20, 0, 8);
+	f->req.kernel_size = FX_MB_HEADER + 32;
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	f->req.kernel_size--;
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_INVAL);
+	assert_non_null(strstr(f->result.error, "ends in the header"));
+	fx_mb_flags(f, FX_MB_HEADER, 0x10007);
+	fx_put(f, FX_MB_HEADER + 32, 1, 4);
+	f->req.kernel_size = FX_MB_HEADER + 48;
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), OK);
+	f->req.kernel_size--;
+	assert_int_equal(load_guest(&f->req, &f->mem, &f->result), E_INVAL);
+	assert_non_null(strstr(f->result.error, "ends in the header"));
 }
 
 static void damaged_address_fields(void **state)
@@ -226,6 +281,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_without_arguments, setup, teardown),
 		cmocka_unit_test_setup_teardown(headers_are_searched, setup, teardown),
 		cmocka_unit_test_setup_teardown(flags_that_must_be_known, setup, teardown),
+		cmocka_unit_test_setup_teardown(video_modes, setup, teardown),
+		cmocka_unit_test_setup_teardown(headers_at_the_end_of_the_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_address_fields, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_elf32, setup, teardown),
 		cmocka_unit_test_setup_teardown(bios, setup, teardown),
