@@ -2,6 +2,7 @@
 # Payload guests: see guests/README.md. guests/payloads/NAME.c becomes build/guests/NAME.elf.
 GUEST_NAMES := $(basename $(notdir $(wildcard guests/payloads/*.c)))
 GUEST_BINS  := $(patsubst %,$(BUILD)/guests/%.elf,$(GUEST_NAMES) multiboot)
+GUEST_BINS  += $(BUILD)/guests/linux32.bzimage $(BUILD)/guests/linux32-old.bzimage
 
 GUEST_CFLAGS  := $(filter-out -mcmodel=%,$(TARGET_CFLAGS)) -mcmodel=small
 GUEST_LDFLAGS := $(TARGET_LDFLAGS)
@@ -33,3 +34,18 @@ $(BUILD)/guests/obj/guests/multiboot/%.o: guests/multiboot/%.S $(FLAGS_STAMP) gu
 
 $(BUILD)/guests/multiboot.elf: $(MULTIBOOT_OBJS) linker/multiboot.lds
 	$(Q)$(LD) -m elf_i386 $(GUEST_LDFLAGS) -T linker/multiboot.lds -o $@ $(MULTIBOOT_OBJS)
+
+# bzImages with a 32-bit entry only: start.S is the header too, of a new and of an old protocol.
+LINUX32 := $(BUILD)/guests/obj/guests/linux32
+$(LINUX32)/%.o: guests/linux32/%.c $(FLAGS_STAMP) guests/guests.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MULTIBOOT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(LINUX32)/linux32.o $(LINUX32)/linux32-old.o: guests/linux32/start.S $(FLAGS_STAMP) guests/guests.mk
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MULTIBOOT_CFLAGS) $(if $(findstring old,$@),-DOLD) -MMD -MP -c $< -o $@
+
+.SECONDARY: $(LINUX32)/main.o
+$(BUILD)/guests/%.bzimage: $(LINUX32)/%.o $(LINUX32)/main.o linker/linux32.lds
+	$(Q)$(LD) -m elf_i386 $(GUEST_LDFLAGS) -T linker/linux32.lds -o $(LINUX32)/$*.elf $(LINUX32)/$*.o $(LINUX32)/main.o
+	$(Q)$(OBJCOPY) -O binary $(LINUX32)/$*.elf $@

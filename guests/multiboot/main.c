@@ -8,13 +8,13 @@
  * Without an IDT until then: whatever goes wrong badly is a triple fault.
  */
 #include "guests/multiboot/multiboot.h"
+#include "guests/multiboot/console.h"
 
 #define ENTRY_MAGIC   0x2badb002u
 #define INFO_MEMORY   0x01u
 #define INFO_CMDLINE  0x04u
 #define INFO_MMAP     0x40u
-#define LSR           0x3fd
-#define EXIT_PORT     0xf4
+#define INFO_SCREEN   0x1000u
 #define LAPIC_VERSION 0xfee00030u
 
 #define ALIAS 0x40000000u /* where the tests map a page a second time */
@@ -22,6 +22,9 @@
 struct mb_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
 	uint32_t mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
+	uint32_t other[9];
+	uint32_t screen, screen_high, screen_pitch, screen_columns, screen_rows;
+	uint8_t screen_bits, screen_type;
 };
 
 struct __attribute__((packed)) mb_mmap {
@@ -55,28 +58,6 @@ uint64_t mb_pages[6][512] __attribute__((aligned(4096)));
 static volatile uint32_t page[1024] __attribute__((aligned(4096)));
 static unsigned failures;
 
-static uint8_t inb(uint16_t port)
-{
-	uint8_t v;
-
-	__asm__ volatile("inb %w1, %0" : "=a"(v) : "Nd"(port));
-	return v;
-}
-
-static void outb(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %w1" : : "a"(v), "Nd"(port));
-}
-
-static void put(const char *text)
-{
-	for (; *text; text++) {
-		while (!(inb(LSR) & 0x20))
-			;
-		outb(0x3f8, (uint8_t)*text);
-	}
-}
-
 void mb_check(bool holds, const char *text)
 {
 	if (holds)
@@ -85,13 +66,6 @@ void mb_check(bool holds, const char *text)
 	put("FAIL ");
 	put(text);
 	put("\n");
-}
-
-static void finish(uint32_t value)
-{
-	while (!(inb(LSR) & 0x40))
-		;
-	__asm__ volatile("outl %0, %w1" : : "a"(value), "Nd"((uint16_t)EXIT_PORT));
 }
 
 static uint32_t lapic_version(void)
@@ -136,6 +110,21 @@ static void test_info(uint32_t magic, const struct mb_info *info)
 	}
 	mb_check(ram >= info->mem_upper && ram - info->mem_upper < 1024,
 		"memory map and mem_upper differ");
+}
+
+/* Text that stays where it is put, at the place that the information tells. */
+static void test_screen(const struct mb_info *info)
+{
+	volatile uint16_t *last;
+
+	mb_check(info->flags & INFO_SCREEN, "the screen is missing");
+	mb_check(info->screen == 0xb8000 && !info->screen_high, "screen: address");
+	mb_check(info->screen_columns == 80 && info->screen_rows == 25, "screen: size");
+	mb_check(info->screen_pitch == 160 && info->screen_bits == 16, "screen: pitch and bits");
+	mb_check(info->screen_type == 2, "screen: text");
+	last = (volatile uint16_t *)(info->screen + 24 * info->screen_pitch) + 79;
+	*last = 0x0741;
+	mb_check(*last == 0x0741, "screen: text memory");
 }
 
 void mb_map_all(void *directory)
@@ -253,6 +242,7 @@ void mb_main(uint32_t magic, const struct mb_info *info)
 	act(cmdline);
 	mb_check((lapic_version() & 0xf0) == 0x10, "no paging: LAPIC");
 	test_info(magic, info);
+	test_screen(info);
 	test_paging32();
 	test_pae();
 	test_long();

@@ -14,7 +14,9 @@
 
 	.section .multiboot, "a"
 	.balign 4
-	.long 0x1badb002, 3, -(0x1badb002 + 3)
+	.long 0x1badb002, 7, -(0x1badb002 + 7)
+	.skip 5 * 4
+	.long 0, 640, 480, 32 /* graphics: a preference only */
 
 	.text
 	.code32

@@ -39,13 +39,19 @@ def chain(*guests):
                           for previous, guest in zip(guests, guests[1:])]
 
 
+def file_name(payload):
+    """Of guests/linux32 come bzImages, of all others ELF files."""
+    return payload + (".bzimage" if payload.startswith("linux32") else ".elf")
+
+
 def boot(*guests, machine=""):
     """The arguments `config` and `files` of a BootTest; `machine`: more keys of that table."""
     payloads = sorted({guest.payload for guest in guests})
     config = f"[machine]\nwhen_all_stopped = \"poweroff\"\n{machine}"
-    config += "".join(f"\n[image.{name}]\nkernel = \"images/{name}.elf\"\n" for name in payloads)
+    config += "".join(f"\n[image.{name}]\nkernel = \"images/{file_name(name)}\"\n"
+                      for name in payloads)
     return {"config": config + "".join(guest.table() for guest in guests),
-            "files": {f"images/{name}.elf": f"build/guests/{name}.elf" for name in payloads}}
+            "files": {f"images/{name}": f"build/guests/{name}" for name in map(file_name, payloads)}}
 
 
 def stopped(name, cause):

@@ -19,10 +19,13 @@ TIME = [Guest(name, name) for name in ("timer", "halt")]
 MEMORY = [Guest("memory-1", "memory"), Guest("memory-2", "memory", cmdline="quick"),
           Guest("memory-16", "memory", memory="16M"), Guest("memory-17", "memory", memory="16M")]
 START = [Guest("hello", "hello", cmdline="one two  three"),
-         Guest("multiboot", "multiboot", cmdline="four five")]
+         Guest("multiboot", "multiboot", cmdline="four five"),
+         Guest("linux32", "linux32", cmdline="six"),
+         Guest("linux32-old", "linux32-old", cmdline="seven  eight")]
 ALL = CPU + DEVICES + TIME + MEMORY + START
 
-SAID = [r"^hello +\| hello: one two  three$", r"^multiboot +\| multiboot: multiboot four five\b"]
+SAID = [r"^hello +\| hello: one two  three$", r"^multiboot +\| multiboot: multiboot four five\b",
+        r"^linux32 +\| linux32: six$", r"^linux32-old +\| linux32: seven  eight$"]
 # Byte by byte, and by a string instruction, through the debug ports.
 ALL_SAID = [r"^debugio +\| debug port: one line$", *SAID]
 
