@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Get the programs that demo and test guests run out of this Debian release's own packages.
 
-usage: fetch_debian.py kernel|kernel-cloud|busybox OUT
+usage: fetch_debian.py kernel|kernel-cloud|busybox|kernel-i386|busybox-i386 OUT
 
 The package is downloaded but not installed. What is taken out of it is kept in .cache/ at the top
 of the tree under the package file's name, which changes with each update; nothing of it is ever
 committed. Without a network the newest copy in the cache serves.
+
+The i386 ones are those of Debian 12, the last release with 32-bit kernels, wherever this runs: by
+package lists of their own in .cache/, for which neither root nor another architecture in dpkg is needed.
 """
 import fcntl
 import os
@@ -15,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 CACHE = pathlib.Path(__file__).resolve().parent.parent / ".cache"
 # name: (package, the real package behind a meta package, files inside, first that is there)
@@ -23,7 +27,14 @@ WANTED = {
     "kernel-cloud": ("linux-image-cloud-amd64", r"linux-image-\d.*-cloud-amd64",
                      ["./boot/vmlinuz-*"]),
     "busybox": ("busybox-static", None, ["./bin/busybox", "./usr/bin/busybox"]),
+    "kernel-i386": ("linux-image-686-pae", r"linux-image-\d.*-686-pae", ["./boot/vmlinuz-*"]),
+    "busybox-i386": ("busybox-static", None, ["./bin/busybox", "./usr/bin/busybox"]),
 }
+I386 = CACHE / "i386"  # apt's files for those
+I386_RELEASE = "bookworm"
+I386_LISTS_LAST_S = 86400
+KEYRINGS = [pathlib.Path("/usr/share/keyrings/debian-archive-keyring" + suffix)
+            for suffix in (".gpg", ".pgp")]
 
 
 class FetchError(Exception):
@@ -48,15 +59,52 @@ def update_lists():
     output_of(*sudo, "apt-get", "-qq", "update")
 
 
-def package_file(package, behind):
-    """(real package, its file's name) as this machine's package lists have it."""
+def debian_mirror():
+    """Where this machine has Debian itself from."""
+    targets = output_of("apt-get", "indextargets", "--format", "$(REPO_URI)", "Label: Debian",
+                        "Component: main", "Created-By: Packages")
+    if not targets:
+        raise FetchError("the package lists name no Debian archive")
+    return targets.split()[0]
+
+
+def i386_options():
+    """What makes apt look at Debian 12's i386 packages, and at nothing else; with fresh lists."""
+    lists, source = I386 / "lists", I386 / "sources.list"
+    options = [word for option in (
+        "APT::Architecture=i386", "APT::Architectures=i386", f"Dir::Etc::SourceList={source}",
+        "Dir::Etc::SourceParts=-", f"Dir::State::Lists={lists}", "Dir::State::Status=/dev/null",
+        f"Dir::Cache={I386}/cache", "Acquire::Languages=none", "APT::Sandbox::User=root",
+    ) for word in ("-o", option)]
+    keys = [path for path in KEYRINGS if path.exists()]
+    if not keys:
+        raise FetchError(f"there is no {KEYRINGS[0]}")
+    wanted = f"deb [arch=i386 signed-by={keys[0]}] {debian_mirror()} {I386_RELEASE} main\n"
+    # The file is as old as the lists.
+    if source.exists() and source.read_text(encoding="utf-8") == wanted \
+       and time.time() - source.stat().st_mtime < I386_LISTS_LAST_S:
+        return options
+    print(f"fetch: fetching the i386 package lists of {I386_RELEASE}", file=sys.stderr)
+    for directory in (lists / "partial", I386 / "cache" / "archives" / "partial"):
+        directory.mkdir(parents=True, exist_ok=True)
+    source.write_text(wanted, encoding="utf-8")
+    try:
+        output_of("apt-get", "-qq", *options, "-o", "APT::Update::Error-Mode=any", "update")
+    except FetchError:
+        source.unlink()
+        raise
+    return options
+
+
+def package_file(package, behind, options):
+    """(real package, its file's name) as the package lists have it."""
     if behind:
-        depends = re.search(rf"Depends: ({behind})$", output_of("apt-cache", "depends", package),
-                            re.MULTILINE)
+        depends = re.search(rf"Depends: ({behind})$",
+                            output_of("apt-cache", *options, "depends", package), re.MULTILINE)
         if not depends:
             raise FetchError(f"the package lists do not know '{package}'")
         package = depends.group(1)
-    uris = output_of("apt-get", "download", "--print-uris", package)
+    uris = output_of("apt-get", *options, "download", "--print-uris", package)
     name = re.match(r"'[^']*' (\S+\.deb) ", uris)
     if not name:
         raise FetchError(f"the package lists have no file for '{package}'")
@@ -73,11 +121,11 @@ def extract(deb, members, out):
         raise FetchError(f"{deb} holds none of {' '.join(members)}")
 
 
-def download(package, members, cached):
+def download(package, members, cached, options):
     print(f"fetch: downloading {package}", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=CACHE) as directory:
         # As root, apt would fetch as a user who may not write here, and complain.
-        output_of("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package,
+        output_of("apt-get", "-qq", *options, "-o", "APT::Sandbox::User=root", "download", package,
                   cwd=directory)
         deb = next(pathlib.Path(directory).glob("*.deb"))
         extract(deb, members, f"{directory}/out")
@@ -91,10 +139,11 @@ def newest_cached(name):
 
 def fetch_current(name):
     package, behind, members = WANTED[name]
-    package, file_name = package_file(package, behind)
+    options = i386_options() if name.endswith("-i386") else []
+    package, file_name = package_file(package, behind, options)
     cached = CACHE / f"{file_name}.{name}"
     if not cached.exists():
-        download(package, members, cached)
+        download(package, members, cached, options)
     return cached
 
 

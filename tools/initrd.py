@@ -45,8 +45,11 @@ class Archive:
         return bytes(self.data)
 
 
-def make_initrd(busybox, files):
-    """The archive as bytes; files is {path inside: path of the source}."""
+def make_initrd(busybox, files, lister=None):
+    """The archive as bytes; files is {path inside: path of the source}.
+
+    `lister`: a BusyBox that runs here and says which applets there are, if the other does not.
+    """
     archive = Archive()
     for name in DIRECTORIES:
         archive.add(name, stat.S_IFDIR | 0o755)
@@ -56,7 +59,7 @@ def make_initrd(busybox, files):
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=CONSOLE)
     with open(busybox, "rb") as file:
         archive.add("bin/busybox", stat.S_IFREG | 0o755, file.read())
-    for applet in subprocess.check_output([busybox, "--list"], text=True).split():
+    for applet in subprocess.check_output([lister or busybox, "--list"], text=True).split():
         if applet not in ("busybox", "init") and f"bin/{applet}" not in files:
             archive.add(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     for name, source in files.items():

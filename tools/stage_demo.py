@@ -17,12 +17,13 @@ INITRD_FILES = {"bin/dmesg": "dmesg", "bin/look": "look", "etc/inittab": "initta
                 "etc/profile": "profile"}
 
 
-def write_initrd(out, **instead):
-    """`instead`: other files for some of guests/demo/."""
+def write_initrd(out, i386=False, **instead):
+    """`i386`: with a 32-bit BusyBox; `instead`: other files for some of guests/demo/."""
     files = {name: instead.get(source, DEMO / source) for name, source in INITRD_FILES.items()}
     busybox = fetch_debian.fetch("busybox")
     busybox.chmod(0o755)
-    pathlib.Path(out).write_bytes(initrd.make_initrd(busybox, files))
+    inside = fetch_debian.fetch("busybox-i386") if i386 else busybox
+    pathlib.Path(out).write_bytes(initrd.make_initrd(inside, files, lister=busybox))
 
 
 def stage(out, beacon, kernel):

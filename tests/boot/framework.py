@@ -134,11 +134,23 @@ def demo_initrd():
         return made_initrd()
 
 
+def debian_kernel_i386():
+    """Debian 12's 32-bit kernel with PAE."""
+    with fetching:
+        return fetched("kernel-i386")
+
+
+def demo_initrd_i386():
+    """The same with a 32-bit BusyBox."""
+    with fetching:
+        return made_initrd(i386=True)
+
+
 @functools.cache
-def made_initrd():
-    path = TOP / "build" / "boot-test" / "demo-initrd.img"
+def made_initrd(i386=False):
+    path = TOP / "build" / "boot-test" / f"demo-initrd{'-i386' if i386 else ''}.img"
     path.parent.mkdir(parents=True, exist_ok=True)
-    stage_demo.write_initrd(path)
+    stage_demo.write_initrd(path, i386)
     return path
 
 

@@ -7,8 +7,8 @@ beside it.
 import functools
 import re
 
-from framework import (ALL_PLATFORMS, BootTest, Expect, Send, debian_kernel,
-                       debian_kernel_generic, demo_initrd)
+from framework import (ALL_PLATFORMS, BootTest, Expect, Send, debian_kernel, debian_kernel_generic,
+                       debian_kernel_i386, demo_initrd, demo_initrd_i386)
 from linux import check_machine, check_messages
 
 CONFIG = """
@@ -65,24 +65,24 @@ LOOK = (r"cat /proc/interrupts | grep LOC; sleep 1; cat /proc/interrupts | grep 
         r"echo messages b''egin; dmesg -l emerg,alert,crit,err,warn; echo messages e''nd\n")
 
 
-def smp(kernel, cpus, memory, platform):
+def smp(kernel, cpus, memory, platform, initrd=demo_initrd):
     """The fields for a guest with all CPUs of a machine, or in Bochs all but CPU 0."""
     # Bochs lets no interrupt of the machine out of a guest that it entered with IF = 0: of Linux,
     # which begins so, the hypervisor's work would get no CPU.
     first = 1 if platform.startswith("bochs") else 0
     return {
         "config": ALONE.format(cpus=list(range(first, first + cpus)), memory=memory),
-        "files": {"images/vmlinuz": kernel, "images/initrd.img": demo_initrd},
+        "files": {"images/vmlinuz": kernel, "images/initrd.img": initrd},
         "cpus": first + cpus,
         "check": check_machine(cpus, memory, platform),
     }
 
 
-def smp_test(name, kernel, memory, qemu_cpus, **more):
+def smp_test(name, kernel, memory, qemu_cpus, initrd=demo_initrd, **more):
     """Debian with several CPUs; in Bochs two, for each costs the time of all."""
     return BootTest(
         name=name,
-        on={each: smp(kernel, qemu_cpus if each.startswith("qemu") else 2, memory, each)
+        on={each: smp(kernel, qemu_cpus if each.startswith("qemu") else 2, memory, each, initrd)
             for each in ALL_PLATFORMS},
         memory=1024,
         steps=(
@@ -100,6 +100,9 @@ def smp_test(name, kernel, memory, qemu_cpus, **more):
 TESTS = [
     smp_test("debian-smp", debian_kernel, 256, qemu_cpus=4),
     smp_test("debian-smp-generic", debian_kernel_generic, 512, qemu_cpus=8, long=True),
+    # By the 32-bit boot protocol. In Bochs it takes six minutes with one CPU.
+    smp_test("debian-smp-i386", debian_kernel_i386, 256, qemu_cpus=4, initrd=demo_initrd_i386,
+             platforms=("qemu-svm", "qemu-kvm"), long=True),
     BootTest(
         name="debian-demo",
         config=CONFIG.format(memory="256M"),
