@@ -8,7 +8,7 @@ of the tree under the package file's name, which changes with each update; nothi
 committed. Without a network the newest copy in the cache serves.
 
 The i386 ones are those of Debian 12, the last release with 32-bit kernels, wherever this runs: by
-package lists of their own in .cache/, for which neither root nor another architecture in dpkg is needed.
+package lists of their own in .cache/. Neither root nor another architecture in dpkg is needed.
 """
 import fcntl
 import os
