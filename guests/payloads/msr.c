@@ -135,7 +135,6 @@ static const struct {
 	{MSR_IA32_MCG_CTL, 1},
 	{MSR_IA32_MC0_CTL, 2},
 	{MSR_IA32_MC0_CTL + 1, 1},
-	{MSR_IA32_MC0_CTL + 2, ~0ull},
 	{MSR_IA32_DEBUGCTL, 2},
 	{MSR_IA32_MISC_ENABLE, 1ull << 40},
 	{MSR_IA32_XSS, 1ull << 8},
