@@ -115,13 +115,9 @@ static void take_nmis(struct vm_cpu *c)
 	c->nmi_pending = (uint8_t)MIN(more, blocked ? 1u : 2u);
 }
 
-/* Take over what other CPUs posted. */
-static void take_posts(struct vm_cpu *c)
+/* In a function of its own, so that the usual case, without posts, needs few registers. */
+static NOINLINE void handle_posts(struct vm_cpu *c, uint32_t posts)
 {
-	uint32_t posts = __atomic_exchange_n(&c->posts, 0, __ATOMIC_ACQUIRE);
-
-	if (LIKELY(!posts))
-		return;
 	if (posts & POST_NMI)
 		take_nmis(c);
 	/* Another vCPU may have fetched it meanwhile. */
@@ -142,6 +138,15 @@ static void take_posts(struct vm_cpu *c)
 		vm_cpu_reset(c);
 	if (posts & POST_SIPI)
 		vm_cpu_startup(c, (uint8_t)(posts >> POST_SIPI_SHIFT));
+}
+
+/* Take over what other CPUs posted. */
+static void take_posts(struct vm_cpu *c)
+{
+	uint32_t posts = __atomic_exchange_n(&c->posts, 0, __ATOMIC_ACQUIRE);
+
+	if (UNLIKELY(posts))
+		handle_posts(c, posts);
 }
 
 /* The PIC's request comes by the LINT0 pin, or the IOAPIC has told this vCPU to fetch it. */
