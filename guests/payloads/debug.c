@@ -151,6 +151,27 @@ static void test_data_breakpoint(void)
 	check(steps == 1, "a breakpoint that is off");
 }
 
+/* The same on a register of a device, whose accesses the hypervisor makes. */
+static void test_device_breakpoint(void)
+{
+	volatile uint32_t *select = (volatile uint32_t *)0xfec00000; /* the IOAPIC's */
+
+	for (unsigned i = 0; i < 3; i++)
+		*select = i;
+	steps = 0;
+	write_dr0((uint64_t)select);
+	write_dr7(DR7_RESET | 2 | 0xfull << 16); /* 4 bytes, reads and writes */
+	*select = 1;
+	check(steps == 1 && (last_dr6 & 0xf) == 1, "device, written: %u traps, DR6 0x%lx", steps,
+		last_dr6);
+	(void)*select;
+	check(steps == 2 && (last_dr6 & 0xf) == 1, "device, read: %u traps, DR6 0x%lx", steps,
+		last_dr6);
+	write_dr7(DR7_RESET);
+	*select = 0;
+	check(steps == 2, "device, a breakpoint that is off: %u traps", steps);
+}
+
 static void test_code_breakpoint(void)
 {
 	extern const char break_here[];
@@ -200,6 +221,7 @@ void payload_run(void)
 	test_shadows();
 	if (!dr6_lost) {
 		test_data_breakpoint();
+		test_device_breakpoint();
 		test_code_breakpoint();
 	}
 	if (on_qemu_cpu()) /* has neither of the following */

@@ -8,6 +8,7 @@
  * bus (reads all ones, writes vanish); anywhere else the guest has touched memory that it does not
  * own and stops.
  */
+#include "arch/x86/cpu/insn.h"
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
@@ -152,6 +153,26 @@ static enum emul_result span_access(
 	return result;
 }
 
+/*
+ * A data breakpoint traps behind an access that has a byte in its range (SDM vol. 3, "Debug
+ * Control Register", "Recognizing Breakpoint Conditions"). DR0 to DR3 are the guest's, in the CPU.
+ */
+static NOINLINE void watch(struct emulation *em, gva_t gva, unsigned size, bool write)
+{
+	const gva_t address[] = {read_dr0(), read_dr1(), read_dr2(), read_dr3()};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(address); i++) {
+		unsigned kind = em->dr7 >> (16 + 4 * i) & 3, length = em->dr7 >> (18 + 4 * i) & 3;
+		uint64_t bytes = length == 2 ? 8 : length + 1;
+		gva_t first = align_down(address[i], bytes);
+
+		if (!(em->dr7 >> (2 * i) & 3) || !(kind == 3 || (kind == 1 && write)))
+			continue;
+		if (gva < first + bytes && first < gva + size)
+			em->hit |= BIT(i);
+	}
+}
+
 static enum emul_result emul_read(
 	struct emul_ctx *ctx, gva_t gva, void *buf, unsigned size, unsigned access)
 {
@@ -164,6 +185,8 @@ static enum emul_result emul_read(
 	result = span_translate(ctx, gva, size, access, &span);
 	if (result == EMUL_DONE)
 		result = span_access(em, &span, buf, size, false);
+	if (UNLIKELY(em->dr7 & DR7_ARMED) && !(access & EMUL_ACCESS_SYSTEM))
+		watch(em, gva, size, false);
 	if (UNLIKELY(access & EMUL_ACCESS_LOCKED) && result == EMUL_DONE && size <= 8) {
 		em->locked_old = 0;
 		copy_small(&em->locked_old, buf, size);
@@ -185,6 +208,8 @@ static enum emul_result emul_write(
 	result = span_translate(ctx, gva, size, access | EMUL_ACCESS_WRITE, &span);
 	if (result != EMUL_DONE)
 		return result;
+	if (UNLIKELY(em->dr7 & DR7_ARMED) && !(access & EMUL_ACCESS_SYSTEM))
+		watch(em, gva, size, true);
 	if (UNLIKELY(access & EMUL_ACCESS_LOCKED) && (gva & 7) + size <= 8 &&
 		guest_mem_is_ram(&em->c->vm->mem, span.gpa[0], size))
 		return locked_write(em, span.gpa[0], copy, size);
@@ -330,6 +355,8 @@ static enum exit_action finish(struct emulation *em, struct emul_ctx *ctx)
 		v->ops->shadow_begin(v);
 	if (UNLIKELY(ctx->nmi_done))
 		v->ops->nmi_block(v, false);
+	if (UNLIKELY(em->hit))
+		v->ops->debug_trap(v, em->hit);
 	return ACT_RESUME;
 }
 
@@ -378,9 +405,12 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 	if (not_an_instruction(c, e))
 		return ACT_RESUME;
 	em.c = c;
+	em.hit = 0;
 	linear_prepare(&em, &ctx, e);
 	ctx.env = &vm_emul_env;
 	ctx.long_mode = em.mode.efer & EFER_LMA;
+	em.dr7 = c->vcpu.ops->reg_read(&c->vcpu, REG_DR7);
+	ctx.watched = em.dr7 & DR7_ARMED;
 	switch (decode_and_execute(&em, &ctx, e)) {
 	case EMUL_DONE: return finish(&em, &ctx);
 	case EMUL_PARTLY: return finish(&em, &ctx);

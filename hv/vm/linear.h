@@ -17,6 +17,7 @@ struct emulation {
 	gpa_t known_gpa;
 	bool known_write;    /* it was translated for a write too */
 	uint64_t locked_old; /* what the first half of a locked instruction read */
+	uint64_t dr7, hit;   /* breakpoints: those that are armed, bits of DR6 for those met */
 };
 
 /* emulate.c: for ctx->env. */

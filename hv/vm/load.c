@@ -304,13 +304,14 @@ int load_cmdline(struct load_ctx *ctx, const char *name, uint64_t max)
 static int gdt_write(struct load_ctx *ctx, uint64_t code)
 {
 	uint64_t *gdt = load_low_page(ctx, LOAD_GDT);
+	struct load_entry *e = &ctx->result->entry;
 
 	if (!gdt)
 		return E_RANGE;
-	gdt[LOAD_CS / 8] = code;
-	gdt[LOAD_DS / 8] = LOAD_DESC_DATA;
-	ctx->result->entry.gdt_base = LOAD_GDT;
-	ctx->result->entry.gdt_limit = LOAD_DS + 7;
+	gdt[e->cs / 8] = code;
+	gdt[LOAD_DS(e->cs) / 8] = LOAD_DESC_DATA;
+	e->gdt_base = LOAD_GDT;
+	e->gdt_limit = LOAD_GDT_LIMIT;
 	return OK;
 }
 
@@ -360,19 +361,21 @@ int load_entry_long(struct load_ctx *ctx, uint64_t rip)
 		.cr3 = LOAD_PML4,
 		.cr4 = CR4_PAE,
 		.efer = EFER_LME | EFER_LMA,
+		.cs = LOAD_CS_LINUX,
 	};
 	if (identity_map_write(ctx))
 		return E_RANGE;
 	return gdt_write(ctx, LOAD_DESC_CODE64);
 }
 
-int load_entry_flat32(struct load_ctx *ctx, uint64_t rip)
+int load_entry_flat32(struct load_ctx *ctx, uint64_t rip, uint16_t cs)
 {
 	ctx->result->entry = (struct load_entry){
 		.mode = LOAD_MODE_FLAT32,
 		.rip = rip,
 		.rsp = LOAD_STACK_TOP,
 		.cr0 = CR0_PE | CR0_ET | CR0_NE,
+		.cs = cs,
 	};
 	return gdt_write(ctx, LOAD_DESC_CODE32);
 }

@@ -60,17 +60,20 @@ struct load_request {
 enum load_kind { LOAD_LINUX = 1, LOAD_MULTIBOOT, LOAD_ELF64 };
 
 /*
- * 64-bit with paging, or 32-bit protected with flat segments and no paging. CS is LOAD_CS, the
- * other five segment registers LOAD_DS, with the descriptors below (also found in the GDT in guest
- * RAM); base 0, limit 4 GiB. No IDT, no LDT, RFLAGS = 2. TR is the backend's choice.
+ * 64-bit with paging, or 32-bit protected with flat segments and no paging. CS is the entry's, the
+ * other five segment registers are the selector behind it, with the descriptors below (also found
+ * in the GDT in guest RAM); base 0, limit 4 GiB. No IDT, no LDT, RFLAGS = 2. TR is the backend's
+ * choice.
  */
 enum load_mode { LOAD_MODE_LONG = 1, LOAD_MODE_FLAT32 };
 
-#define LOAD_CS          0x10
-#define LOAD_DS          0x18
-#define LOAD_DESC_CODE64 0x00af9b000000ffffull
-#define LOAD_DESC_CODE32 0x00cf9b000000ffffull
-#define LOAD_DESC_DATA   0x00cf93000000ffffull
+#define LOAD_CS_LINUX     0x10 /* boot.rst wants these: __BOOT_CS, __BOOT_DS */
+#define LOAD_CS_MULTIBOOT 0x08 /* nothing is said; old kernels' own GDTs begin so */
+#define LOAD_DS(cs)       ((uint16_t)((cs) + 8))
+#define LOAD_GDT_LIMIT    0x1f
+#define LOAD_DESC_CODE64  0x00af9b000000ffffull
+#define LOAD_DESC_CODE32  0x00cf9b000000ffffull
+#define LOAD_DESC_DATA    0x00cf93000000ffffull
 
 /* State of the first vCPU; registers not named are 0. */
 struct load_entry {
@@ -78,6 +81,7 @@ struct load_entry {
 	uint64_t rip, rsp;
 	uint64_t rax, rbx, rsi, rdi;
 	uint64_t cr0, cr3, cr4, efer;
+	uint16_t cs;
 	gpa_t gdt_base;
 	uint16_t gdt_limit;
 };

@@ -330,8 +330,9 @@ int load_linux(struct load_ctx *ctx)
 	if (!err)
 		err = boot_params_write(ctx, &raw, kernel->base);
 	if (!err)
-		err = h.xloadflags & XLF_KERNEL_64 ? load_entry_long(ctx, image.entry)
-						   : load_entry_flat32(ctx, image.entry);
+		err = h.xloadflags & XLF_KERNEL_64
+			      ? load_entry_long(ctx, image.entry)
+			      : load_entry_flat32(ctx, image.entry, LOAD_CS_LINUX);
 	if (err)
 		return err;
 	ctx->result->kernel_base = kernel->base;

@@ -261,7 +261,7 @@ int load_multiboot(struct load_ctx *ctx)
 	if (!err)
 		err = info_write(ctx);
 	if (!err)
-		err = load_entry_flat32(ctx, image.entry);
+		err = load_entry_flat32(ctx, image.entry, LOAD_CS_MULTIBOOT);
 	if (err)
 		return err;
 	ctx->result->entry.rax = ENTRY_MAGIC;

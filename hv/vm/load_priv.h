@@ -71,7 +71,7 @@ int load_cmdline(struct load_ctx *ctx, const char *name, uint64_t max) MUST_CHEC
 
 /* GDT, for 64-bit mode also identity page tables, and the matching entry state with a stack. */
 int load_entry_long(struct load_ctx *ctx, uint64_t rip) MUST_CHECK;
-int load_entry_flat32(struct load_ctx *ctx, uint64_t rip) MUST_CHECK;
+int load_entry_flat32(struct load_ctx *ctx, uint64_t rip, uint16_t cs) MUST_CHECK;
 
 /* Read the program headers of an ELF32 (i386) or ELF64 (x86-64) executable into *image. */
 int load_elf_parse(struct load_ctx *ctx, struct load_image *image) MUST_CHECK;

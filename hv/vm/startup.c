@@ -42,8 +42,8 @@ static void entry_state(const struct load_entry *entry, struct vcpu_state *s)
 
 	memset(s, 0, sizeof(*s));
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		s->seg[i] = segment_of(LOAD_DS, LOAD_DESC_DATA);
-	s->seg[SEG_CS] = segment_of(LOAD_CS, code);
+		s->seg[i] = segment_of(LOAD_DS(entry->cs), LOAD_DESC_DATA);
+	s->seg[SEG_CS] = segment_of(entry->cs, code);
 	s->seg[SEG_LDTR] = (struct segment){.attr = SEG_ATTR_UNUSABLE | 0x82};
 	s->seg[SEG_TR] = (struct segment){.attr = 0x8b, .limit = 0x67}; /* a busy TSS at 0 */
 	s->gdtr = (struct descriptor_table){entry->gdt_base, entry->gdt_limit};

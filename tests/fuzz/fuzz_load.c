@@ -58,7 +58,7 @@ static void loaded_check(struct load_fixture *f, const uint8_t *initrd)
 	MUST(usable(f, f->result.kernel_base, 1));
 	MUST(fx_get(f, f->layout.acpi_base, 4) == 0xcccccccc);
 	MUST(fx_get(f, 0xf0000, 8) == 0xcccccccccccccccc);
-	MUST(fx_get(f, e->gdt_base + LOAD_DS, 8) == LOAD_DESC_DATA);
+	MUST(fx_get(f, e->gdt_base + LOAD_DS(e->cs), 8) == LOAD_DESC_DATA);
 	if (!f->req.initrd_size)
 		return;
 	MUST(usable(f, f->result.initrd_base, f->req.initrd_size));

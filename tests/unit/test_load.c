@@ -236,8 +236,8 @@ static void long_mode_entry(void **state)
 	assert_int_equal(e->efer, 0x500);
 	assert_int_equal(e->gdt_limit, 31);
 	assert_int_equal(fx_get(f, e->gdt_base, 8), 0);
-	assert_int_equal(fx_get(f, e->gdt_base + LOAD_CS, 8), LOAD_DESC_CODE64);
-	assert_int_equal(fx_get(f, e->gdt_base + LOAD_DS, 8), LOAD_DESC_DATA);
+	assert_int_equal(fx_get(f, e->gdt_base + e->cs, 8), LOAD_DESC_CODE64);
+	assert_int_equal(fx_get(f, e->gdt_base + LOAD_DS(e->cs), 8), LOAD_DESC_DATA);
 	assert_true(e->rsp % 16 == 0 && e->rsp > 0x10000 && e->rsp <= 0x20000);
 	pdpt = fx_get(f, e->cr3, 8);
 	assert_int_equal(pdpt & 0xfff, 0x23);

@@ -52,6 +52,7 @@ static void entry(void **state)
 	assert_int_equal(e->rax | e->rbx | e->rdi, 0);
 	assert_int_equal(e->cr0, 0x31);
 	assert_int_equal(e->cr3 | e->cr4 | e->efer, 0);
+	assert_int_equal(e->cs, 0x10);
 	assert_int_equal(fx_get(f, e->gdt_base + 0x10, 8), LOAD_DESC_CODE32);
 	assert_int_equal(fx_get(f, e->gdt_base + 0x18, 8), LOAD_DESC_DATA);
 	assert_memory_equal(fx_at(f, FX_LINUX_BASE), f->file + FX_LINUX_CODE, FX_LINUX_SIZE);

@@ -39,8 +39,9 @@ static void address_fields(void **state)
 	assert_int_equal(e->rax, 0x2badb002);
 	assert_int_equal(e->cr0, 0x31);
 	assert_int_equal(e->cr3 | e->cr4 | e->efer, 0);
-	assert_int_equal(fx_get(f, e->gdt_base + LOAD_CS, 8), LOAD_DESC_CODE32);
-	assert_int_equal(fx_get(f, e->gdt_base + LOAD_DS, 8), LOAD_DESC_DATA);
+	assert_int_equal(e->cs, 8);
+	assert_int_equal(fx_get(f, e->gdt_base + 8, 8), LOAD_DESC_CODE32);
+	assert_int_equal(fx_get(f, e->gdt_base + 0x10, 8), LOAD_DESC_DATA);
 }
 
 static void zero_ends_mean_the_whole_file_and_no_bss(void **state)

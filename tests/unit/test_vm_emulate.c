@@ -399,6 +399,60 @@ static void step_in_repetition(void **state)
 	assert_true(fake_vmcs_get(VMCS_GUEST_PENDING_DEBUG) & PENDING_DEBUG_BS);
 }
 
+/* A data breakpoint on what only the emulator accesses. */
+static void watchpoints(void **state)
+{
+	static const struct {
+		uint64_t address, dr7;
+		bool store, hit;
+	} rows[] = {
+		{HOLE + 2, 1 | 1 << 16, true, true}, /* a byte of it, written */
+		{HOLE + 4, 1 | 1 << 16, true, false},
+		{HOLE, 2 | 3ull << 16 | 3ull << 18, false, true},    /* 4 bytes, read */
+		{HOLE, 2 | 1 << 16, false, false},                   /* for writes only */
+		{HOLE + 4, 2 | 3ull << 16 | 2ull << 18, true, true}, /* 8 bytes, aligned */
+		{HOLE, 3ull << 16 | 3ull << 18, true, false},        /* not armed */
+		{HOLE, 1, true, false},                              /* of instructions */
+	};
+	const uint8_t load[] = {0x8b, 0x07}, store[] = {0x89, 0x07};
+
+	(void)state;
+	map_hole();
+	v->gpr[RDI] = HOLE;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		const uint8_t *code = rows[i].store ? store : load;
+
+		/* Without it first, so that the same access again has a short way. */
+		v->ops->reg_write(v, REG_DR7, DR7_RESET);
+		emulate_at(code, 2, HOLE, HOLE_GPA, rows[i].store);
+		write_dr6(DR6_RESET);
+		write_dr0(rows[i].address);
+		v->ops->reg_write(v, REG_DR7, DR7_RESET | rows[i].dr7);
+		emulate_at(code, 2, HOLE, HOLE_GPA, rows[i].store);
+		assert_int_equal(v->event.valid, rows[i].hit);
+		assert_int_equal(read_dr6(), DR6_RESET | rows[i].hit);
+		assert_int_equal(fake_vmcs_get(VMCS_GUEST_RIP), CODE + 2);
+	}
+}
+
+static void step_when_watched(void **state)
+{
+	const uint8_t stos[] = {0xf3, 0xab};
+
+	(void)state;
+	map_hole();
+	write_dr0(HOLE + 4);
+	v->ops->reg_write(v, REG_DR7, DR7_RESET | 1 | 1 << 16);
+	v->gpr[RDI] = HOLE;
+	v->gpr[RCX] = 3;
+	emulate_at(stos, sizeof(stos), HOLE, HOLE_GPA, true);
+	assert_int_equal(v->gpr[RCX], 2);
+	assert_false(v->event.valid);
+	emulate_at(stos, sizeof(stos), HOLE, HOLE_GPA, true);
+	assert_int_equal(v->gpr[RCX], 1);
+	assert_true(v->event.valid && v->event.vector == EXC_DB);
+}
+
 /* The operand has become RAM since the exit, at whatever place in its quadword. */
 static void locked_in_ram(void **state)
 {
@@ -438,6 +492,8 @@ int main(void)
 		TEST(push_and_load_ss),
 		TEST(known_for_reading_only),
 		TEST(step_in_repetition),
+		TEST(watchpoints),
+		TEST(step_when_watched),
 		TEST(locked_in_ram),
 	};
 

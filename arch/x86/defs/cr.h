@@ -83,6 +83,7 @@
 #define DR6_BT    (1ull << 15)
 #define DR7_RESET 0x400ull
 #define DR7_LOCAL 0x155ull /* L0 to L3 and LE */
+#define DR7_ARMED 0x0ffull /* L0 to L3, G0 to G3 */
 #define DR7_GD    (1ull << 13)
 
 #endif

@@ -132,6 +132,7 @@ struct emul_ctx {
 	uint8_t code; /* enum emul_code, from emul_code_size */
 	uint8_t cpl;
 	bool long_mode;            /* EFER.LMA */
+	bool watched;              /* breakpoints are armed: one iteration of REP at a time */
 	bool stack_shadow;         /* set: SS was loaded, nothing may come before the next one */
 	bool nmi_done;             /* set: IRET, NMIs are no longer blocked */
 	bool has_tzcnt, has_lzcnt; /* otherwise F3 means nothing to BSF and BSR */

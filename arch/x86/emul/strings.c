@@ -167,7 +167,7 @@ enum emul_result emul_string(struct execution *x)
 	if (insn->rep == EMUL_REP_NONE)
 		return string_once(&s);
 	/* A single step comes after each iteration (SDM vol. 3, "Single-Step Exception"). */
-	batch = ctx->rflags & RFLAGS_TF ? 1 : EMUL_REP_BATCH;
+	batch = (ctx->rflags & RFLAGS_TF) || ctx->watched ? 1 : EMUL_REP_BATCH;
 	for (unsigned i = 0; i < batch; i++) {
 		enum emul_result r;
 

@@ -245,12 +245,12 @@ static inline void decode_exit(struct vcpu *v, struct vm_exit *e, const struct v
 		row->decode(v, e, b);
 }
 
-/* AMD-V has no field for a #DB that is due behind an instruction. */
+/* AMD-V has no field for a #DB that is due behind an instruction. Several causes are one #DB. */
 void svm_debug_trap(struct vcpu *v, uint64_t dr6)
 {
 	struct svm_vcpu *x = v->vendor;
 
-	if (v->event.valid)
+	if (v->event.valid && v->event.vector != EXC_DB)
 		return;
 	x->vmcb->dr6 |= dr6;
 	x->vmcb->clean &= ~SVM_CLEAN_DRX;

@@ -233,7 +233,9 @@ void svm_mode_get(struct vcpu *v, struct vcpu_mode *m)
 
 uint64_t svm_code_root(struct vcpu *v)
 {
-	return vmcb_code_root(vmcb_of(v));
+	const struct vmcb *b = vmcb_of(v);
+
+	return UNLIKELY(b->dr7 & DR7_ARMED) ? VCPU_NO_ROOT : vmcb_code_root(b);
 }
 
 void svm_state_get(struct vcpu *v, struct vcpu_state *s)

@@ -346,7 +346,10 @@ struct virt_ops {
 	void (*state_set)(struct vcpu *v, const struct vcpu_state *state);
 	void (*state_get)(struct vcpu *v, struct vcpu_state *state);
 	void (*mode_get)(struct vcpu *v, struct vcpu_mode *mode);
-	/* CR3 while the guest runs 64-bit code at CPL 0, else VCPU_NO_ROOT. */
+	/*
+	 * CR3 while the guest runs 64-bit code at CPL 0 and no breakpoint is armed, else
+	 * VCPU_NO_ROOT.
+	 */
 	uint64_t (*code_root)(struct vcpu *v);
 	void (*segment_get)(struct vcpu *v, enum segment_index index, struct segment *segment);
 	/* The DPL of SS is the CPL, whether SS is usable or not. */

@@ -362,7 +362,8 @@ uint64_t vmx_code_root(struct vcpu *v)
 	(void)v;
 	if (!(vmread(VMCS_GUEST_EFER) & EFER_LMA) ||
 		!(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_CS) & SEG_ATTR_L) ||
-		(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_SS) & SEG_ATTR_DPL))
+		(vmread(VMCS_GUEST_ES_RIGHTS + 2 * SEG_SS) & SEG_ATTR_DPL) ||
+		(vmread(VMCS_GUEST_DR7) & DR7_ARMED))
 		return VCPU_NO_ROOT;
 	return vmread(VMCS_GUEST_CR3);
 }
