@@ -419,11 +419,7 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 		return ACT_RESUME;
 	case EMUL_FAULT:
 		write_flags(&em, &ctx);
-		if (ctx.fault.vector == 14)
-			vm_inject_pf(c, ctx.fault.error_code, ctx.fault.cr2);
-		else
-			vm_inject_exception(
-				c, ctx.fault.vector, ctx.fault.has_error, ctx.fault.error_code);
+		linear_raise(c, &ctx.fault);
 		return ACT_RESUME;
 	case EMUL_UNSUPPORTED: return unsupported(&em, e, &c->emulated);
 	default: return ACT_RESUME; /* vm_stop has been called */

@@ -7,6 +7,7 @@
 #include "arch/x86/defs/cpuid.h"
 #include "arch/x86/defs/cr.h"
 #include "arch/x86/defs/msr.h"
+#include "arch/x86/defs/segment.h"
 #include "hv/lib/string.h"
 #include "hv/vm/linear.h"
 
@@ -257,6 +258,14 @@ enum emul_result linear_fetch_fault(struct emulation *em, struct emul_ctx *ctx, 
 	result = linear_translate(em, ctx, fetch_address(em, ctx) + count,
 		WALK_FETCH | (em->cpl == 3 ? WALK_USER : 0), &gpa);
 	return result == EMUL_DONE ? EMUL_UNSUPPORTED : result;
+}
+
+void linear_raise(struct vm_cpu *c, const struct emul_fault *fault)
+{
+	if (fault->vector == EXC_PF)
+		vm_inject_pf(c, fault->error_code, fault->cr2);
+	else
+		vm_inject_exception(c, fault->vector, fault->has_error, fault->error_code);
 }
 
 /* What the guest gets for it, when there is nothing to decode. */

@@ -36,6 +36,9 @@ void linear_prepare(struct emulation *em, struct emul_ctx *ctx, const struct vm_
 enum emul_result linear_translate(
 	struct emulation *em, struct emul_ctx *ctx, gva_t gva, unsigned access, gpa_t *gpa);
 
+/* The guest gets what ctx->fault says. */
+void linear_raise(struct vm_cpu *c, const struct emul_fault *fault);
+
 /* Up to 15 bytes at CS:RIP; fewer when the next page cannot be fetched. */
 enum emul_result linear_fetch(
 	struct emulation *em, struct emul_ctx *ctx, uint8_t *bytes, unsigned *count);

@@ -53,14 +53,6 @@ static void put_nmi_blocking(struct vcpu *v, const struct emul_task *task)
 		v->ops->nmi_block(v, true);
 }
 
-static void raise(struct vm_cpu *c, const struct emul_fault *fault)
-{
-	if (fault->vector == EXC_PF)
-		vm_inject_pf(c, fault->error_code, fault->cr2);
-	else
-		vm_inject_exception(c, fault->vector, fault->has_error, fault->error_code);
-}
-
 enum exit_action vm_task_switch(struct vm_cpu *c, const struct vm_exit *e)
 {
 	struct emul_task task = {.selector = e->task.selector, .cause = e->task.source};
@@ -91,7 +83,7 @@ enum exit_action vm_task_switch(struct vm_cpu *c, const struct vm_exit *e)
 		if (task.trap)
 			v->ops->debug_trap(v, DR6_BT);
 		break;
-	case EMUL_FAULT: raise(c, &ctx.fault); break;
+	case EMUL_FAULT: linear_raise(c, &ctx.fault); break;
 	case EMUL_AGAIN:
 		if (!task.committed)
 			break;
