@@ -482,11 +482,6 @@ bool guests_changing(void)
 	return any_in(1u << GUEST_DUE | 1u << GUEST_STARTING | 1u << GUEST_ENDED);
 }
 
-bool guests_waiting_for_memory(void)
-{
-	return any_in(1u << GUEST_STARTING);
-}
-
 /* ---- From the keyboard ---- */
 
 void guests_list(void)

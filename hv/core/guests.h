@@ -56,7 +56,6 @@ unsigned guests_housekeeping(void); /* the CPU that does housekeeping */
 bool guests_all_stopped(void);
 /* Some guest is between two states: look often. */
 bool guests_changing(void);
-bool guests_waiting_for_memory(void);
 
 /* From the keyboard. */
 void guests_list(void);

@@ -14,7 +14,6 @@
 #include "hv/core/machine.h"
 #include "hv/core/view.h"
 #include "hv/io/console.h"
-#include "hv/mm/memory.h"
 
 /* The UART takes 16 bytes in 1.4 ms; a person does not notice 10 ms. */
 #define TICK_BUSY_NS      NS_PER_MS
@@ -174,9 +173,6 @@ static void slice(void)
 		all_stopped();
 	all_stopped_said = guests_all_stopped();
 	send_output(now);
-	/* Guests that spin leave no idle CPU to scrub for one that waits for memory. */
-	if (guests_waiting_for_memory())
-		frame_scrub_step(&host_frames);
 }
 
 void housekeeping_poll(void)

@@ -271,6 +271,20 @@ def plain_text(log):
     return emulate.Script.CONTROL.sub("", log.read_bytes().decode("utf-8", "replace"))
 
 
+def rejoined(console):
+    """What lines would be if others had not cut them: a source's unfinished line is ended after a
+    while when another has something to say, and goes on behind the prefix. Nothing in the console
+    says which lines those are, so each is joined with its source's next if another's are between.
+    """
+    last, previous, joined = {}, "", []
+    for line in console.splitlines():
+        source, bar, said = line.partition(" | ")
+        if bar and source in last and source != previous:
+            joined.append(last[source] + said)
+        last[source], previous = line, source
+    return "\n".join(joined)
+
+
 def judge(test, text, end, status):
     """What is wrong with a run, as sentences."""
     console = text.rpartition("\nemulate: ")[0]
@@ -279,7 +293,7 @@ def judge(test, text, end, status):
         yield (f"ended with '{end}' (status {status}), not '{test.expected_end()}'"
                + (f", {waiting.group()}" if waiting else ""))
     for line in test.lines:
-        if not re.search(line, console, re.MULTILINE):
+        if not any(re.search(line, part, re.MULTILINE) for part in (console, rejoined(console))):
             yield f"missing: {line}"
     for line in test.forbidden:
         match = re.search(line, console, re.MULTILINE)

@@ -3,7 +3,7 @@
 neighbour runs without a gap, with its memory and registers unchanged.
 """
 from framework import BootTest, Expect, Send
-from payloads import Guest, boot, chain, check_neighbour, ended, neighbour, stopped
+from payloads import EXACT, Guest, boot, chain, check_neighbour, ended, neighbour, stopped
 
 ADDRESS = "0x[0-9a-f]+"
 
@@ -91,6 +91,7 @@ TESTS = [
     BootTest(
         name="containment",
         **ending(ENDS | MULTIBOOT_ENDS),
+        **EXACT,
         on={"bochs-svm": ending(BOCHS_ENDS)},
         check=check_neighbour,
         timeout=240,

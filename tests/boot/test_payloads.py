@@ -4,8 +4,8 @@ import dataclasses
 import re
 
 from framework import ALL_PLATFORMS, BootTest, Expect, Send, on_models
-from payloads import (Guest, boot, chain, check_neighbour, ended, neighbour, no_failure, passed,
-                      stopped)
+from payloads import (EXACT, Guest, boot, chain, check_neighbour, ended, neighbour, no_failure,
+                      passed, stopped)
 
 # One line each; the guest is called as its payload unless a second one of a kind needs a name.
 CPU = [Guest(name, name) for name in ("cpuid", "msr", "paging", "protect", "la57", "debug",
@@ -71,7 +71,6 @@ TWO = boot(neighbour(), *on(1, ALL))
 FOUR = boot(*on(0, MEMORY), *on(1, CPU), *on(2, DEVICES), *on(3, TIME + START))
 # QEMU's CPUs take turns when it counts instructions, of milliseconds with four: nothing for clocks.
 FOUR_QEMU = boot(*on(0, MEMORY), *on(1, CPU), *on(3, START))
-EXACT = {"icount": "4,sleep=off"}  # nothing is typed
 ONE = boot(*on(0, ALL))
 
 
