@@ -172,6 +172,36 @@ static void test_device_breakpoint(void)
 	check(steps == 2, "device, a breakpoint that is off: %u traps", steps);
 }
 
+/* Of ports, with CR4.DE; each access of a repeated instruction is one. */
+static void test_port_breakpoint(void)
+{
+	static const uint8_t bytes[3];
+	const uint8_t *from = bytes;
+	uint64_t count = sizeof(bytes);
+	extern const char port_end[];
+
+	steps = 0;
+	write_cr4(read_cr4() | CR4_DE);
+	write_dr0(0x80);
+	write_dr7(DR7_RESET | 2 | 2ull << 16); /* 1 byte */
+	__asm__ volatile("outb %%al, $0x80\nport_end:" : : "a"(0));
+	check(steps == 1 && (last_dr6 & 0xf) == 1 && step_rip[0] == (uint64_t)port_end,
+		"port, written: %u traps, DR6 0x%lx, the first at +%ld", steps, last_dr6,
+		(long)(step_rip[0] - (uint64_t)port_end));
+	inb(0x80);
+	check(steps == 2 && (last_dr6 & 0xf) == 1, "port, read: %u traps, DR6 0x%lx", steps,
+		last_dr6);
+	__asm__ volatile("rep outsb" : "+S"(from), "+c"(count) : "d"(0x80) : "memory");
+	check(steps == 5 && count == 0, "port, written three times: %u traps, %lu left", steps - 2,
+		count);
+	outb(0x84, 0);
+	check(steps == 5, "another port: %u traps", steps);
+	write_dr7(DR7_RESET);
+	outb(0x80, 0);
+	check(steps == 5, "port, a breakpoint that is off: %u traps", steps);
+	write_cr4(read_cr4() & ~CR4_DE);
+}
+
 static void test_code_breakpoint(void)
 {
 	extern const char break_here[];
@@ -219,9 +249,10 @@ void payload_run(void)
 	test_single_step();
 	test_step_string();
 	test_shadows();
+	test_device_breakpoint();
+	test_port_breakpoint();
 	if (!dr6_lost) {
 		test_data_breakpoint();
-		test_device_breakpoint();
 		test_code_breakpoint();
 	}
 	if (on_qemu_cpu()) /* has neither of the following */

@@ -115,6 +115,7 @@ bool vm_cr4_write(struct vm_cpu *c, uint64_t value)
 		!load_pdptes(c))
 		return false;
 	v->ops->reg_write(v, REG_CR4, value);
+	c->io_breakpoints = value & CR4_DE;
 	if (changed & CR4_LA57)
 		vm_fetch_forget(c);
 	if (changed & (paging | CR4_PCIDE | CR4_LA57 | CR4_PKE))

@@ -153,22 +153,28 @@ static enum emul_result span_access(
 	return result;
 }
 
+/* Breakpoints that an access may meet, by their R/W fields (SDM vol. 3, "DR7"). */
+#define WATCH_READ  BIT(3)
+#define WATCH_WRITE (BIT(1) | BIT(3))
+#define WATCH_PORT  BIT(2)
+
 /*
- * A data breakpoint traps behind an access that has a byte in its range (SDM vol. 3, "Debug
- * Control Register", "Recognizing Breakpoint Conditions"). DR0 to DR3 are the guest's, in the CPU.
+ * A breakpoint traps behind an access that has a byte in its range (SDM vol. 3, "Debug Control
+ * Register", "Recognizing Breakpoint Conditions"): of linear addresses, or of ports. DR0 to DR3
+ * are the guest's, in the CPU.
  */
-static NOINLINE void watch(struct emulation *em, gva_t gva, unsigned size, bool write)
+static NOINLINE void watch(struct emulation *em, uint64_t at, unsigned size, unsigned kinds)
 {
-	const gva_t address[] = {read_dr0(), read_dr1(), read_dr2(), read_dr3()};
+	const uint64_t address[] = {read_dr0(), read_dr1(), read_dr2(), read_dr3()};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(address); i++) {
 		unsigned kind = em->dr7 >> (16 + 4 * i) & 3, length = em->dr7 >> (18 + 4 * i) & 3;
 		uint64_t bytes = length == 2 ? 8 : length + 1;
-		gva_t first = align_down(address[i], bytes);
+		uint64_t first = align_down(address[i], bytes);
 
-		if (!(em->dr7 >> (2 * i) & 3) || !(kind == 3 || (kind == 1 && write)))
+		if (!(em->dr7 >> (2 * i) & 3) || !(kinds & BIT(kind)))
 			continue;
-		if (gva < first + bytes && first < gva + size)
+		if (at < first + bytes && first < at + size)
 			em->hit |= BIT(i);
 	}
 }
@@ -186,7 +192,7 @@ static enum emul_result emul_read(
 	if (result == EMUL_DONE)
 		result = span_access(em, &span, buf, size, false);
 	if (UNLIKELY(em->dr7 & DR7_ARMED) && !(access & EMUL_ACCESS_SYSTEM))
-		watch(em, gva, size, false);
+		watch(em, gva, size, WATCH_READ);
 	if (UNLIKELY(access & EMUL_ACCESS_LOCKED) && result == EMUL_DONE && size <= 8) {
 		em->locked_old = 0;
 		copy_small(&em->locked_old, buf, size);
@@ -209,7 +215,7 @@ static enum emul_result emul_write(
 	if (result != EMUL_DONE)
 		return result;
 	if (UNLIKELY(em->dr7 & DR7_ARMED) && !(access & EMUL_ACCESS_SYSTEM))
-		watch(em, gva, size, true);
+		watch(em, gva, size, WATCH_WRITE);
 	if (UNLIKELY(access & EMUL_ACCESS_LOCKED) && (gva & 7) + size <= 8 &&
 		guest_mem_is_ram(&em->c->vm->mem, span.gpa[0], size))
 		return locked_write(em, span.gpa[0], copy, size);
@@ -223,12 +229,33 @@ static enum emul_result emul_probe(struct emul_ctx *ctx, gva_t gva, unsigned siz
 	return span_translate(ctx, gva, size, access, &span);
 }
 
+/*
+ * Whether the instruction may do this was decided by the CPU, about the one that it met. Another
+ * CPU may have changed the bytes since: then the guest is to try those itself.
+ */
+static bool port_is_allowed(
+	const struct emulation *em, uint16_t port, unsigned size, unsigned direction)
+{
+	const struct vm_exit *e = em->port_access;
+
+	return e && e->io.port == port && e->io.size == size && (e->io.kind & IO_IN) == direction;
+}
+
+static void watch_port(struct emulation *em, uint16_t port, unsigned size)
+{
+	if (em->c->io_breakpoints && (em->dr7 & DR7_ARMED))
+		watch(em, port, size, WATCH_PORT);
+}
+
 static enum emul_result emul_io_in(
 	struct emul_ctx *ctx, uint16_t port, unsigned size, uint32_t *value)
 {
 	struct emulation *em = ctx->opaque;
 	uint64_t v;
 
+	if (!port_is_allowed(em, port, size, IO_IN))
+		return EMUL_AGAIN;
+	watch_port(em, port, size);
 	bus_read(&em->c->vm->ports, port, size, &v);
 	*value = (uint32_t)v;
 	return EMUL_DONE;
@@ -239,6 +266,9 @@ static enum emul_result emul_io_out(
 {
 	struct emulation *em = ctx->opaque;
 
+	if (!port_is_allowed(em, port, size, 0))
+		return EMUL_AGAIN;
+	watch_port(em, port, size);
 	bus_write(&em->c->vm->ports, port, size, value);
 	return EMUL_DONE;
 }
@@ -406,6 +436,7 @@ enum exit_action vm_emulate(struct vm_cpu *c, const struct vm_exit *e)
 		return ACT_RESUME;
 	em.c = c;
 	em.hit = 0;
+	em.port_access = e->reason == EXIT_IO ? e : NULL;
 	linear_prepare(&em, &ctx, e);
 	ctx.env = &vm_emul_env;
 	ctx.long_mode = em.mode.efer & EFER_LMA;

@@ -111,11 +111,18 @@ static NOINLINE enum exit_action port_out(struct vcpu *v, const struct vm_exit *
 	return ACT_NEXT;
 }
 
+static NOINLINE enum exit_action exit_io_other(struct vcpu *v, const struct vm_exit *e)
+{
+	if (e->io.kind == IO_IN && !vm_cpu_of(v)->io_breakpoints)
+		return port_in(v, e);
+	return vm_emulate(vm_cpu_of(v), e);
+}
+
 static enum exit_action exit_io(struct vcpu *v, const struct vm_exit *e)
 {
-	if (LIKELY(e->io.kind == 0))
+	if (LIKELY(!(e->io.kind | vm_cpu_of(v)->io_breakpoints)))
 		return port_out(v, e);
-	return e->io.kind == IO_IN ? port_in(v, e) : vm_emulate(vm_cpu_of(v), e);
+	return exit_io_other(v, e);
 }
 
 static enum exit_action exit_rdmsr(struct vcpu *v, const struct vm_exit *e)

@@ -18,6 +18,8 @@ struct emulation {
 	bool known_write;    /* it was translated for a write too */
 	uint64_t locked_old; /* what the first half of a locked instruction read */
 	uint64_t dr7, hit;   /* breakpoints: those that are armed, bits of DR6 for those met */
+	/* The port access that the CPU has found to be allowed; NULL: none. */
+	const struct vm_exit *port_access;
 };
 
 /* emulate.c: for ctx->env. */

@@ -92,6 +92,7 @@ static void reset_registers(struct vm_cpu *c, uint64_t cache_bits)
 	memset(v->gpr, 0, sizeof(v->gpr));
 	v->gpr[RDX] = cpuid_table_find(&c->cpuid, CPUID_LEAF_FEATURES, 0)->eax;
 	switch_debug_reset();
+	c->io_breakpoints = false;
 	cpuid_table_update(&c->cpuid, 0, c->xcr0, c->lapic.mode != LAPIC_DISABLED);
 }
 

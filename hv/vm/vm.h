@@ -150,6 +150,7 @@ struct vm_cpu {
 	bool halted, waits_for_sipi;
 	uint8_t nmi_pending; /* how many: 2 at most */
 	bool lapic_away;     /* counted in vm.lapics_away */
+	bool io_breakpoints; /* CR4.DE: there may be some, and the CPU never sees a port access */
 	/*
 	 * If the CPU delivers interrupts: the guest may have run since the model read its page; and
 	 * the model may have changed it since the CPU was told.

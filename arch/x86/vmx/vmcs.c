@@ -19,7 +19,7 @@
  * those whose change others have to know of.
  */
 #define CR0_HOST_OWNED (CR0_NE | CR0_CD | CR0_NW)
-#define CR4_HOST_OWNED (CR4_VMXE | CR4_MCE | CR4_OSXSAVE | CR4_PKE | CR4_LA57)
+#define CR4_HOST_OWNED (CR4_VMXE | CR4_MCE | CR4_OSXSAVE | CR4_PKE | CR4_LA57 | CR4_DE)
 
 #define INTERCEPTED_EXCEPTIONS (1u << 1 | 1u << 17 | 1u << 18) /* #DB, #AC, #MC */
 
