@@ -341,7 +341,11 @@ static int refuse(struct vmcb *b, const char *problem)
 	if (!fake_svm.tolerate)
 		fake_fail("VMRUN refused: %s", problem);
 	fake_svm_exit_code(fake_svm.invalid_short ? SVM_EXIT_INVALID : UINT64_MAX);
-	b->rip = b->rsp = b->rflags = b->cr0 = POISON; /* QEMU: the host's */
+	b->exit_int_info = b->event_inj; /* it was not delivered */
+	b->rip = POISON;
+	/* QEMU: the host's. Of the guest's state CS is what it looks at last. */
+	if (strcmp(problem, "CS has both L and D") != 0)
+		b->rsp = b->rflags = b->cr0 = POISON;
 	return SVM_ENTERED;
 }
 

@@ -451,13 +451,48 @@ static void refused_entry(void **state)
 	assert_int_equal(svmw.v.exits[EXIT_ENTRY_FAILURE], 2);
 }
 
-/* ---- Stepping over an instruction ---- */
-
 static void exits_cpuid(struct vcpu *v)
 {
 	(void)v;
 	fake_svm_exit_insn(SVM_EXIT_CPUID, 0, 2);
 }
+
+static void sees_injected_db(struct vcpu *v)
+{
+	assert_true(fake_svm.injected.valid);
+	assert_int_equal(fake_svm.injected.vector, EXC_DB);
+	assert_int_equal(fake_svm.injected.rip, 0x1000);
+	exits_cpuid(v);
+}
+
+/* What QEMU's SYSENTER leaves in CS: the entry is tried again, and its event comes with it. */
+static void entry_behind_sysenter(void **state)
+{
+	const uint16_t db = SEG_ATTR_DB >> 4;
+
+	(void)state;
+	svmw_run(exits_cpuid, ACT_LEAVE); /* the CPU knows its state */
+	fake_svm.tolerate = fake_svm.invalid_short = true;
+	svmw.b->seg[SEG_CS].attr |= db; /* the guest has */
+	svmw.b->clean = 0;
+	svmw.v.event = (struct vcpu_event){true, false, EVENT_EXCEPTION, EXC_DB, 0, 0};
+	svmw.v.attention = VCPU_EVENT;
+	svmw.at = 0;
+	svmw.steps = 2;
+	svmw.action[0] = ACT_RESUME;
+	svmw.step[1] = sees_injected_db;
+	svmw.action[1] = ACT_LEAVE;
+	fake_svm.entries = 0;
+	svm_run(&svmw.v);
+	assert_string_equal(fake_svm.problem, "CS has both L and D");
+	assert_int_equal(svmw.exit[0].reason, EXIT_AGAIN);
+	assert_int_equal(svmw.exit[1].reason, EXIT_CPUID);
+	assert_int_equal(fake_svm.entries, 1);
+	assert_int_equal(svmw.b->seg[SEG_CS].attr & db, 0);
+	assert_int_equal(svmw.b->rsp, 0x8000);
+}
+
+/* ---- Stepping over an instruction ---- */
 
 static void step_over(void **state)
 {
@@ -789,6 +824,7 @@ int main(void)
 		TEST(host_events),
 		TEST(decode_icebp),
 		TEST(refused_entry),
+		TEST(entry_behind_sysenter),
 		TEST(step_over),
 		TEST(step_over_clears_the_shadow),
 		TEST(single_step),

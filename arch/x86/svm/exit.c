@@ -211,26 +211,49 @@ static const struct decode_row decode_table[SVM_EXIT_COUNT] = {
 	ROW(INVPCID, UNDEFINED),
 };
 
-/* A code that has no row of its own number. */
-static NOINLINE void decode_high(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+/*
+ * QEMU's SYSENTER to 64-bit code, which it has although it is an AMD CPU, leaves both L and D in
+ * CS. It does not mind until a VMRUN has to load that (APM vol. 2, "Canonicalization and
+ * Consistency Checks"). D means nothing there: without it the entry can be tried again. RIP is not
+ * the guest's after such a failure, the rest of the state is.
+ */
+static bool entry_mended(struct vcpu *v, struct vmcb *b)
 {
+	const uint16_t both = (SEG_ATTR_L | SEG_ATTR_DB) >> 4;
+
+	if (!(b->efer & EFER_LMA) || (b->seg[SEG_CS].attr & both) != both)
+		return false;
+	b->seg[SEG_CS].attr &= (uint16_t)~(SEG_ATTR_DB >> 4);
+	b->clean &= ~SVM_CLEAN_SEG;
+	b->rip = v->rip;
+	save_vectoring(v, b);
+	return true;
+}
+
+/* A code that has no row of its own number. */
+static NOINLINE void decode_high(struct vcpu *v, struct vm_exit *e, struct vmcb *b)
+{
+	e->info = 0;
+	if (e->raw == SVM_EXIT_INVALID && entry_mended(v, b)) {
+		e->reason = EXIT_AGAIN;
+		return;
+	}
+	v->rip = b->rip;
 	if (b->exit_code == SVM_EXIT_NPF) {
 		e->reason = EXIT_STAGE2;
 		decode_npf(v, e, b);
 		return;
 	}
 	e->reason = e->raw == SVM_EXIT_INVALID ? EXIT_ENTRY_FAILURE : EXIT_UNKNOWN;
-	e->info = 0;
 	e->failure.error = e->raw;
 	e->failure.detail = b->exit_code;
 }
 
-static inline void decode_exit(struct vcpu *v, struct vm_exit *e, const struct vmcb *b)
+static inline void decode_exit(struct vcpu *v, struct vm_exit *e, struct vmcb *b)
 {
 	uint64_t code = b->exit_code;
 	const struct decode_row *row;
 
-	v->rip = b->rip;
 	e->raw = (uint32_t)code;
 	/* Means something only where the CPU knows it and the table has LENGTH. */
 	e->insn_len = (uint8_t)(b->next_rip - b->rip);
@@ -238,6 +261,7 @@ static inline void decode_exit(struct vcpu *v, struct vm_exit *e, const struct v
 		decode_high(v, e, b);
 		return;
 	}
+	v->rip = b->rip;
 	row = &decode_table[code];
 	e->reason = row->reason;
 	e->info = (uint32_t)v->gpr[row->info];
