@@ -223,7 +223,7 @@ static bool entry_mended(struct vcpu *v, struct vmcb *b)
 
 	if (!(b->efer & EFER_LMA) || (b->seg[SEG_CS].attr & both) != both)
 		return false;
-	b->seg[SEG_CS].attr &= (uint16_t)~(SEG_ATTR_DB >> 4);
+	b->seg[SEG_CS].attr &= (uint16_t) ~(SEG_ATTR_DB >> 4);
 	b->clean &= ~SVM_CLEAN_SEG;
 	b->rip = v->rip;
 	save_vectoring(v, b);
