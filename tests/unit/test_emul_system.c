@@ -339,7 +339,14 @@ static void flags_by_privilege(void **state)
 static void segment_loads(void **state)
 {
 	(void)state;
-	start(EMUL_CODE64, 0); /* null SS is for rings 0 to 2 of 64-bit code */
+	/* Null SS is for rings 0 to 2 of 64-bit code. */
+	start(EMUL_CODE64, 3);
+	put(DATA, 3, 2);
+	REFUSED(EXC_GP, 0, 0x8e, 0x13);
+	start(EMUL_CODE32, 0);
+	put(DATA, 0, 2);
+	REFUSED(EXC_GP, 0, 0x8e, 0x13);
+	start(EMUL_CODE64, 0);
 	put(DATA, 0, 2);
 	DONE(0x8e, 0x13);
 	assert_true(f.reg[EMUL_SS].seg.attr & EMUL_SEG_UNUSABLE);
